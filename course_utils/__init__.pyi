@@ -1,0 +1,46 @@
+# The public names, module by module. `__init__.py` serves them lazily from this list, and editors
+# and type checkers read it as it stands.
+from . import assets, attribution, networks, photos, plots, runtime, widgets
+from .assets import AssetUnavailable
+from .attribution import (
+    PathAttribution,
+    deeplift,
+    grad_cam,
+    integrated_gradients,
+    path_gradients,
+    quadrature,
+)
+from .networks import Network, Prediction, load_network
+from .photos import Photo, PhotoError, load_photo, photo, photo_names
+from .runtime import Runtime, current, progress, seed_everything, setup, tune_allocator
+
+__all__ = [
+    "AssetUnavailable",
+    "Network",
+    "PathAttribution",
+    "Photo",
+    "PhotoError",
+    "Prediction",
+    "Runtime",
+    "assets",
+    "attribution",
+    "current",
+    "deeplift",
+    "grad_cam",
+    "integrated_gradients",
+    "load_network",
+    "load_photo",
+    "networks",
+    "path_gradients",
+    "photo",
+    "photo_names",
+    "photos",
+    "plots",
+    "progress",
+    "quadrature",
+    "runtime",
+    "seed_everything",
+    "setup",
+    "tune_allocator",
+    "widgets",
+]

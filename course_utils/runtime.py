@@ -1,0 +1,240 @@
+"""Where and how a lesson runs: device, seeds, profile, data source, one printed summary."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import random
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+
+Choice = TypeVar("Choice")
+
+PROFILES = ("fast", "standard", "full")
+DATA_SOURCES = ("auto", "real", "embedded")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How this lesson runs.
+
+    Attributes
+    ----------
+    device : torch.device
+        Where networks and images live: CUDA, Apple's MPS, or the CPU.
+    profile : {"fast", "standard", "full"}
+        How much to compute: for a test (seconds), for reading (a minute or two), or for a GPU and
+        real data.
+    data_source : {"auto", "real", "embedded"}
+        Real files where they can be had ("auto"), only real ones, or only what is bundled, without
+        touching the network.
+    seed : int
+        What every random number generator was seeded with.
+    """
+
+    device: torch.device
+    profile: Literal["fast", "standard", "full"]
+    data_source: Literal["auto", "real", "embedded"]
+    seed: int = 0
+
+    def choose(self, *, fast: Choice, standard: Choice, full: Choice | None = None) -> Choice:
+        """Pick the value for this profile; `full` falls back to `standard`.
+
+        Examples
+        --------
+        >>> Runtime(torch.device("cpu"), "fast", "auto").choose(fast=20, standard=200)
+        20
+        """
+        if self.profile == "full":
+            return standard if full is None else full
+        return fast if self.profile == "fast" else standard
+
+    def __str__(self) -> str:
+        """One line for the summary that `setup` prints."""
+        return (
+            f"profile {self.profile} · data source {self.data_source} · seed {self.seed} · "
+            f"{_device_name(self.device)}"
+        )
+
+
+_current: Runtime | None = None
+
+
+def setup(
+    profile: str | None = None,
+    data_source: str | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    verbose: bool = True,
+) -> Runtime:
+    """Prepare a lesson: choose the device, seed everything, tune the allocator, print one summary.
+
+    Parameters
+    ----------
+    profile : {"fast", "standard", "full"}, optional
+        Default: the environment variable ``COURSE_PROFILE``, else "standard".
+    data_source : {"auto", "real", "embedded"}, optional
+        Default: the environment variable ``COURSE_DATA_SOURCE``, else "auto".
+    seed : int
+        Seeds Python, NumPy and PyTorch. The same seed on one machine prints the same numbers.
+    device : str or torch.device, optional
+        Default: CUDA if there is one, else Apple's MPS, else the CPU.
+    verbose : bool
+        Print the summary.
+
+    Raises
+    ------
+    ValueError
+        For an unknown profile or data source, or a device that this machine does not have.
+    """
+    global _current
+    runtime = Runtime(
+        device=_pick_device(device),
+        profile=_one_of("profile", profile, "COURSE_PROFILE", "standard", PROFILES),
+        data_source=_one_of("data_source", data_source, "COURSE_DATA_SOURCE", "auto", DATA_SOURCES),
+        seed=seed,
+    )
+    seed_everything(seed)
+    tune_allocator()
+    _current = runtime
+    if verbose:
+        print(runtime)
+        print(
+            f"Python {platform.python_version()} · torch {torch.__version__} · "
+            f"{torch.get_num_threads()} threads · {sys.platform}"
+        )
+    return runtime
+
+
+def current() -> Runtime:
+    """Return the runtime that `setup` made, or one from the environment's defaults before that."""
+    if _current is not None:
+        return _current
+    return Runtime(
+        device=_pick_device(None),
+        profile=_one_of("profile", None, "COURSE_PROFILE", "standard", PROFILES),
+        data_source=_one_of("data_source", None, "COURSE_DATA_SOURCE", "auto", DATA_SOURCES),
+    )
+
+
+def with_data_source(data_source: str) -> Runtime:
+    """Switch the data source of the current runtime and return it (nothing else changes)."""
+    global _current
+    value = _one_of("data_source", data_source, "", "auto", DATA_SOURCES)
+    _current = replace(current(), data_source=value)
+    return _current
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's generators (all devices) with the same number."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries that use the legacy generator must repeat too
+    torch.manual_seed(seed)
+
+
+# glibc's mallopt parameters, from <malloc.h>
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_MAX = -4
+_TRIM_NEVER = 2**31 - 1
+_allocator_tuned: bool | None = None
+
+
+def tune_allocator() -> bool:
+    """Keep freed memory in the process instead of giving it back to the kernel at every step.
+
+    By default glibc serves each large tensor by its own ``mmap`` and unmaps it on release, so the
+    next tensor of the same size is faulted in again, page by page: in a loop of forward and
+    backward passes that can cost more than the arithmetic. ``M_MMAP_MAX = 0`` and a large
+    ``M_TRIM_THRESHOLD`` make it reuse what it has (``make bench`` prints the effect). Results do
+    not change. It is done once per process, only with glibc; ``COURSE_ALLOCATOR=system`` leaves
+    the allocator alone.
+
+    Returns
+    -------
+    bool
+        Whether this process runs with the tuned allocator.
+    """
+    global _allocator_tuned
+    if _allocator_tuned is None:
+        wanted = os.environ.get("COURSE_ALLOCATOR", "tuned").lower() != "system"
+        _allocator_tuned = wanted and _set_glibc_options()
+    return _allocator_tuned
+
+
+def _set_glibc_options() -> bool:
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
+    # mallopt answers 1 for success; both are needed, so both are always set
+    answers = [mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, _TRIM_NEVER)]
+    return answers == [1, 1]
+
+
+def progress(
+    iterable: Iterable[Any] | None = None,
+    *,
+    total: int | None = None,
+    description: str = "",
+    delay: float = 1.0,
+    **options: Any,
+) -> Any:
+    """Progress bar for long work: a widget in Jupyter, a line in a terminal.
+
+    Work that ends within `delay` seconds shows nothing. ``TQDM_DISABLE=1`` shows nothing at all,
+    which is how stored outputs stay free of half-filled bars.
+
+    Returns
+    -------
+    tqdm.auto.tqdm
+        Iterate over it, or call ``.update(n)`` on it inside a ``with`` block.
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from tqdm.auto import tqdm
+
+    return tqdm(iterable, total=total, desc=description, delay=delay, leave=False, **options)
+
+
+def _one_of(
+    name: str, value: str | None, variable: str, default: str, allowed: tuple[str, ...]
+) -> Any:
+    origin = f"{name}="
+    if value is None:
+        value, origin = os.environ.get(variable, default), f"environment variable {variable}="
+    if value not in allowed:
+        raise ValueError(f"{origin}{value!r} is unknown: choose one of {', '.join(allowed)}")
+    return value
+
+
+def _pick_device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}): "
+            "leave it out to let the course choose, or pass 'cpu'"
+        ) from error
+    return chosen
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return "mps (Apple GPU)" if device.type == "mps" else "cpu"
