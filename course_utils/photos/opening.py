@@ -57,9 +57,12 @@ class PhotoError(ValueError):
     """A photograph that cannot be used; the message says what was given and what to do."""
 
     def __init__(self, given: str, problem: str, remedy: str) -> None:
-        super().__init__(
-            f"{given} cannot be used as a photograph: {problem}. What to do: {remedy}."
-        )
+        given = given if len(given) <= 160 else f"{given[:120]}…{given[-30:]}"
+        super().__init__(f"{given} cannot be used as a photograph: {problem}. What to do: {remedy}")
+
+
+class _UnusableError(Exception):
+    """The pixels cannot be converted: (problem, remedy), for the `PhotoError` that it becomes."""
 
 
 def load_photo(
@@ -137,34 +140,29 @@ def _locate_text(text: str) -> tuple[Path | io.BytesIO, str]:
         return _existing(Path(url2pathname(urlsplit(text).path))), text
     if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
         return io.BytesIO(_download(text)), text
-    path = Path(text).expanduser()
+    path = Path(text)
     looks_like_a_name = path.name == text and path.suffix.lower() not in _SUFFIXES
-    if looks_like_a_name and not path.exists():
-        raise PhotoError(
-            repr(text),
-            "it is neither in the catalogue nor a file here",
-            suggestion(text).rstrip("."),
-        )
+    if looks_like_a_name and text not in {item.name for item in Path().iterdir()}:
+        problem = "it is neither in the catalogue nor a file here"
+        raise PhotoError(repr(text), problem, suggestion(text))
     return _existing(path), text
 
 
 def _existing(path: Path) -> Path:
-    path = path.expanduser()
     try:
+        path = path.expanduser()
         if path.is_file():
             return path
-        if path.is_dir():
-            inside = [item.name for item in path.iterdir() if item.suffix.lower() in _SUFFIXES]
-            hint = f", such as {path / min(inside)}" if inside else "; it holds no pictures"
-            raise PhotoError(str(path), "it is a folder", f"pass the path of a picture{hint}")
-        problem, remedy = _missing(path)
-    except OSError as error:  # a name that is too long, a folder without permission
-        problem, remedy = f"it cannot be read ({error.strerror})", "check the path"
-    except ValueError as error:
-        if isinstance(error, PhotoError):
-            raise
-        problem, remedy = f"it is not a path ({error})", "check the path"
+        problem, remedy = _folder(path) if path.is_dir() else _missing(path)
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a null byte, no such user
+        problem, remedy = f"the path cannot be read ({error})", "check the path"
     raise PhotoError(str(path), problem, remedy)
+
+
+def _folder(path: Path) -> tuple[str, str]:
+    inside = sorted(item for item in path.iterdir() if item.suffix.lower() in _SUFFIXES)
+    example = f", such as {inside[0]}" if inside else " (there is none in it)"
+    return "it is a folder", f"pass the path of a picture{example}"
 
 
 def _missing(path: Path) -> tuple[str, str]:
@@ -236,6 +234,8 @@ def _decoding(given: str, start: bytes = b"") -> Iterator[None]:
         raise
     except UnidentifiedImageError as error:
         raise PhotoError(given, *_what_it_is(start)) from error
+    except _UnusableError as error:
+        raise PhotoError(given, *error.args) from error
     except Image.DecompressionBombError as error:
         raise PhotoError(given, str(error), "make it smaller first") from error
     except MemoryError as error:
@@ -291,8 +291,8 @@ def _check_size(image: Image.Image, given: str, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise PhotoError(
             given,
-            f"it has {width} x {height} pixels = {width * height / 1e6:.0f} megapixels, and the "
-            f"limit is {max_pixels / 1e6:.0f} megapixels, so that a small file cannot fill the memory",
+            f"it has {width} x {height} = {width * height / 1e6:.0f} million pixels, and the limit "
+            f"is {max_pixels / 1e6:.0f} million, so that a small file cannot fill the memory",
             "make it smaller in an image editor, or, if you trust it, pass a larger max_pixels",
         )
     if width < 1 or height < 1:
@@ -327,23 +327,23 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _grey_from_numbers(values: np.ndarray, image: Image.Image) -> Image.Image:
     """Scale greys with more than 8 bits to 0..255; Pillow's own conversion would clip them.
 
-    16-bit files span 0..65535. In-memory images with 32-bit integers or floats have no defined range:
-    0..255 and, for floats, 0..1 are taken as such, anything else is stretched from its smallest to
-    its largest value.
+    16-bit files span 0..65535. 32-bit integers and floats have no defined range: 0..255, 0..65535
+    and, for floats, 0..1 are taken as such, anything else is stretched from its smallest to its
+    largest value.
     """
     values = values.astype(np.float64)
-    low, high = np.nanmin(values), np.nanmax(values)
+    low, high = values.min(), values.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError("its values are not finite numbers")
+        raise _UnusableError("some of its values are not finite", "replace NaN and infinity first")
     if image.mode.startswith("I;16") or (image.format == "PNG" and image.mode == "I"):
         low, high = 0.0, 65535.0
     elif image.mode == "F" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     elif low >= 0 and high <= 255:
         low, high = 0.0, 255.0
-    elif image.mode == "I" and low >= 0 and high <= 65535:
+    elif low >= 0 and high <= 65535:
         low, high = 0.0, 65535.0
-    grey = np.nan_to_num((values - low) / (high - low)) * 255
+    grey = (values - low) / max(high - low, 1e-12) * 255
     return Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
 
 
@@ -367,4 +367,5 @@ def _to_srgb(image: Image.Image, original: Image.Image) -> Image.Image:
     try:
         return image.convert("RGB")
     except ValueError as error:
-        raise ValueError(f"colours of the kind {image.mode} cannot be converted to RGB") from error
+        problem = f"its colours are of the kind {image.mode}, which has no conversion to RGB"
+        raise _UnusableError(problem, "save it as RGB in an image editor") from error
