@@ -1,0 +1,53 @@
+"""Every figure of the course: colours, sizes and captions live here and nowhere else.
+
+Each function shows its figure with alternative text, closes it and returns it; ``display=False``
+only returns it. Tensors may be on any device, with or without gradient.
+"""
+
+from . import style
+from .arrays import describe_map, strongest_region, to_image, to_map
+from .canvas import CourseFigure, figure, show
+from .curves import (
+    plot_convergence,
+    plot_curves,
+    plot_intervals,
+    plot_path,
+    saturation_point,
+)
+from .maps import Panel, show_grid
+from .parts import (
+    show_attributions,
+    show_baselines,
+    show_gallery,
+    show_signed_parts,
+)
+from .predictions import plot_predictions, plot_top_k
+from .style import format_number, format_percent
+
+__all__ = [
+    "CourseFigure",
+    "Panel",
+    "describe_map",
+    "figure",
+    "format_number",
+    "format_percent",
+    "plot_convergence",
+    "plot_curves",
+    "plot_intervals",
+    "plot_path",
+    "plot_predictions",
+    "plot_top_k",
+    "saturation_point",
+    "show",
+    "show_attributions",
+    "show_baselines",
+    "show_gallery",
+    "show_grid",
+    "show_signed_parts",
+    "strongest_region",
+    "style",
+    "to_image",
+    "to_map",
+]
+
+style.apply()
