@@ -1,0 +1,83 @@
+"""Fixtures for all tests: nothing leaves this machine, and nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from _server import LoopbackServer
+
+from course_utils import _web, assets, runtime
+
+
+@pytest.fixture(autouse=True)
+def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse connections to other machines: a test that needs the internet must fail everywhere."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else "127.0.0.1"
+        if not ipaddress.ip_address(host).is_loopback:
+            raise ConnectionRefusedError(f"refused: tests may not talk to {host}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    """Start a web server on 127.0.0.1; `_server.py` says how to use it."""
+    with LoopbackServer() as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_assets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Give `assets` an empty cache below tmp_path, no shared folder, no memory; return the cache.
+
+    The data source is "auto", whatever the environment says.
+    """
+    for variable in ("COURSE_DATA", "COURSE_MIRROR", "COURSE_DATA_SOURCE"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(variable, "127.0.0.1")
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("COURSE_CACHE", str(cache))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(assets, "KAGGLE_INPUT", tmp_path / "no-kaggle")
+    monkeypatch.setattr(runtime, "_current", None)
+    _web.forget_answers()
+    assets._session_folder.cache_clear()
+    assets._warn_once.cache_clear()
+    return cache
+
+
+AddAsset = Callable[..., assets.Asset]
+
+
+@pytest.fixture
+def add_asset(monkeypatch: pytest.MonkeyPatch, fresh_assets: Path) -> AddAsset:
+    """Replace the manifest by entries of the test's own.
+
+    ``add_asset("resnet18", body, urls=[...], file="resnet18.pth", kind="weights")``: digest and
+    size are those of `body` unless given.
+    """
+    entries: dict[str, assets.Asset] = {}
+    monkeypatch.setattr(assets, "manifest", lambda: entries)
+
+    def add(name: str, body: bytes, *, urls: list[str] | None = None, **changes) -> assets.Asset:
+        values = {
+            "file": f"{name}.bin",
+            "kind": "weights",
+            "sha256": hashlib.sha256(body).hexdigest(),
+            "size": len(body),
+            **changes,
+        }
+        entries[name] = assets.Asset(name=name, urls=tuple(urls or ()), **values)
+        return entries[name]
+
+    return add
