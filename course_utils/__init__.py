@@ -1,6 +1,6 @@
 """Shared helpers of the course on explaining image classifiers.
 
-``import course_utils as cu`` is all a lesson needs: ``cu.load_network``, ``cu.integrated_gradients``
+``import course_utils as cu`` is all a lesson needs: ``cu.load_network``, ``cu.grad_cam``
 and the other names listed in ``__init__.pyi`` are looked up on first use, so importing the package
 costs little more than importing PyTorch.
 """

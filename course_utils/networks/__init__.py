@@ -262,7 +262,7 @@ class Network:
         return tuple(self.model.get_submodule(name) for name in names)
 
     def top_k(self, images: Tensor, k: int = 5) -> list[list[Prediction]]:
-        """The `k` most probable classes of each image, best first.
+        """Return the `k` most probable classes of each image, best first.
 
         Parameters
         ----------
