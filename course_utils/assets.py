@@ -414,7 +414,7 @@ def _transfer(url: str, entry: Asset, target: Path, *, progress: bool) -> None:
     try:
         with (
             runtime.progress(
-                total=entry.size,
+                total=entry.size or 1,  # pooch asks for the bar's truth, which tqdm ties to a total
                 description=entry.file,
                 unit="B",
                 unit_scale=True,

@@ -198,6 +198,11 @@ def test_progress_bar_is_shown_and_can_be_switched_off(
     assert "net.bin" in "".join(capfd.readouterr())
 
 
+def test_file_of_unknown_size_and_digest_is_downloaded(add_asset, server):
+    add_asset("set", BODY, urls=[server.serve("/set.bin", BODY)], size=None, sha256="")
+    assert assets.fetch("set").read_bytes() == BODY
+
+
 def test_mirror_replaces_the_addresses(add_asset, server, monkeypatch):
     add_asset("net", BODY, urls=[refused_url("/net.bin")])
     server.serve("/class/net.bin", BODY)
@@ -419,6 +424,7 @@ class Child:
         )
 
     def go(self) -> None:
+        """Let it download."""
         self._go.touch()
 
 
