@@ -349,6 +349,8 @@ def _grey_from_numbers(values: np.ndarray, image: Image.Image) -> Image.Image:
 
 def _on_white(image: Image.Image) -> Image.Image:
     """Composite on white: what is transparent has no colour of its own, and pages are white."""
+    if image.mode == "La":  # Pillow converts this one to nothing but LA
+        image = image.convert("LA")
     with_alpha = image.convert("RGBA")
     alpha = with_alpha.getchannel("A")
     color = _to_srgb(with_alpha.convert("RGB"), image)
@@ -364,8 +366,4 @@ def _to_srgb(image: Image.Image, original: Image.Image) -> Image.Image:
             if "srgb" not in ImageCms.getProfileDescription(embedded).lower():
                 target = ImageCms.createProfile("sRGB")
                 return ImageCms.profileToProfile(image, embedded, target, outputMode="RGB")
-    try:
-        return image.convert("RGB")
-    except ValueError as error:
-        problem = f"its colours are of the kind {image.mode}, which has no conversion to RGB"
-        raise _UnusableError(problem, "save it as RGB in an image editor") from error
+    return image.convert("RGB")
