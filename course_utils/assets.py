@@ -736,11 +736,13 @@ def _run_prefetch(options: argparse.Namespace) -> int:
     for name, result in results.items():
         if isinstance(result, Path):
             print(f"ok      {name:<20}{human_size(result.stat().st_size):>8}  {result}")
-    for error in failed.values():
-        print(f"FAILED  {error}", file=sys.stderr)
+    for name, error in failed.items():
+        print("\n  - ".join([f"FAILED  {name}", *error.reasons]), file=sys.stderr)
     print(f"{len(results) - len(failed)} of {len(results)} files are in {options.to}")
-    if not failed:
-        print(f"For the class: export COURSE_DATA={options.to.expanduser().resolve()}")
+    if failed:
+        print("Run this again where there is a connection: what is there already is kept.")
+    else:
+        print(f"For the class: set COURSE_DATA={options.to.expanduser().resolve()}")
     return 1 if failed else 0
 
 

@@ -78,6 +78,15 @@ def test_the_wheel_carries_the_manifest():
     assert wheel["force-include"]["data/assets.toml"] == "course_utils/_assets.toml"
 
 
+def test_an_installed_course_reads_its_own_copy(monkeypatch, tmp_path):
+    read = assets.manifest.__wrapped__
+    monkeypatch.setattr(assets, "__file__", str(tmp_path / "course_utils" / "assets.py"))
+    with pytest.raises(FileNotFoundError, match="reinstall the course"):
+        read()
+    put(tmp_path / "course_utils" / "_assets.toml", (ROOT / "data" / "assets.toml").read_bytes())
+    assert read() == assets.manifest()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
