@@ -1,0 +1,28 @@
+"""The few attribution methods that Captum lacks, or lacks in bounded memory.
+
+- `integrated_gradients`, `path_gradients`, `quadrature`: path integrals, chunk by chunk
+- `grad_cam`: Grad-CAM at any layer, with the graph cut there
+- `deeplift`: DeepLift whose attributions sum to the score difference
+
+For everything else use Captum itself.
+"""
+
+from .gradcam import grad_cam
+from .paths import (
+    METHODS,
+    PathAttribution,
+    PathGradients,
+    integrated_gradients,
+    path_gradients,
+    quadrature,
+)
+
+__all__ = [
+    "METHODS",
+    "PathAttribution",
+    "PathGradients",
+    "grad_cam",
+    "integrated_gradients",
+    "path_gradients",
+    "quadrature",
+]
