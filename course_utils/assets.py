@@ -216,7 +216,9 @@ def _places(entry: Asset) -> Iterator[tuple[str, list[Path]]]:
     shared = os.environ.get("COURSE_DATA")
     if shared:
         folder = Path(shared).expanduser()
-        yield f"COURSE_DATA={shared}", [folder / entry.file, folder / entry.kind / entry.file]
+        absent = "" if folder.is_dir() else " (no such folder)"
+        candidates = [folder / entry.file, folder / entry.kind / entry.file]
+        yield f"COURSE_DATA={shared}{absent}", candidates
     if KAGGLE_INPUT.is_dir():
         patterns = ("*/" * depth + glob.escape(entry.file) for depth in range(6))
         yield str(KAGGLE_INPUT), [path for pattern in patterns for path in _glob(pattern)]
@@ -694,19 +696,23 @@ def _parser() -> argparse.ArgumentParser:
         "COURSE_DATA_SOURCE=embedded: never use the network.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser(
-        "status", help="a table of what is present, and what is reachable"
+    helps = {
+        "status": "print a table of what is present, and what a server would send",
+        "verify": "hash every file on this machine again; exit status 1 if one is wrong",
+        "prefetch": "fetch everything into a folder for a class, going on after failures; "
+        "exit status 1 if any failed",
+    }
+    command = {name: commands.add_parser(name, help=h, description=h) for name, h in helps.items()}
+    command["status"].add_argument("--offline", action="store_true", help="do not ask any server")
+    command["status"].set_defaults(run=_run_status)
+    command["verify"].set_defaults(run=_run_verify)
+    command["prefetch"].add_argument(
+        "--to", required=True, type=Path, metavar="FOLDER", help="where to; made if missing"
     )
-    command.add_argument("--offline", action="store_true", help="do not ask any server")
-    command.set_defaults(run=_run_status)
-    command = commands.add_parser("verify", help="hash every file on this machine again")
-    command.set_defaults(run=_run_verify)
-    command = commands.add_parser(
-        "prefetch", help="download everything into a folder for a class, and go on after failures"
+    command["prefetch"].add_argument(
+        "names", nargs="*", metavar="NAME", help="only these (default: all)"
     )
-    command.add_argument("--to", required=True, type=Path, metavar="FOLDER", help="the folder")
-    command.add_argument("names", nargs="*", metavar="NAME", help="only these (default: all)")
-    command.set_defaults(run=_run_prefetch)
+    command["prefetch"].set_defaults(run=_run_prefetch)
     return parser
 
 
