@@ -7,21 +7,13 @@ only returns it. Tensors may be on any device, with or without gradient.
 from . import style
 from .arrays import describe_map, strongest_region, to_image, to_map
 from .canvas import CourseFigure, figure, show
-from .curves import (
-    plot_convergence,
-    plot_curves,
-    plot_intervals,
-    plot_path,
-    saturation_point,
-)
-from .maps import Panel, show_grid
-from .parts import (
-    show_attributions,
-    show_baselines,
-    show_gallery,
-    show_signed_parts,
-)
+from .curves import plot_convergence, plot_curves, plot_intervals
+from .maps import show_attributions, show_baselines, show_gallery, show_signed_parts
+from .panels import Panel
+from .path import plot_path, saturation_point
+from .poster import poster
 from .predictions import plot_predictions, plot_top_k
+from .sheets import show_grid
 from .style import format_number, format_percent
 
 __all__ = [
@@ -37,6 +29,7 @@ __all__ = [
     "plot_path",
     "plot_predictions",
     "plot_top_k",
+    "poster",
     "saturation_point",
     "show",
     "show_attributions",

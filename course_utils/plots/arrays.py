@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from .style import format_number
+
 #: How the channels of an attribution (C, H, W) become one map (H, W).
 Reduce = Literal["sum", "abs_sum", "abs_max", "max", "mean", "l2"]
 
@@ -200,8 +202,6 @@ def describe_map(values: Any, name: str = "map", reduce: Reduce = "sum") -> str:
         For example "strongest in the upper left ninth of the picture (31 % of its magnitude), from
         −0.01 to 0.04".
     """
-    from .style import format_number
-
     array = to_map(values, name, reduce)
     if not array.any():
         return "zero everywhere"

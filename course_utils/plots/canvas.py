@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -80,8 +80,8 @@ def figure(
 def show(fig: Figure, alt: str, caption: str | None = None) -> None:
     """Display a figure with alternative text, once, and close it.
 
-    In a notebook the text is stored in the output's metadata, from where nbconvert and other readers
-    take it as ``<img alt="…">``. Outside IPython nothing is displayed.
+    In a notebook the text is stored in the output's metadata, from where nbconvert and others take
+    it as ``<img alt="…">``. Outside IPython nothing is displayed.
 
     Parameters
     ----------
@@ -195,40 +195,9 @@ def extend_below(fig: Figure, inches: float) -> None:
         axes.set_position((x, (y * height + inches) / taller, w, h * height / taller))
     for text in fig.texts:
         text.set_y((text.get_position()[1] * height + inches) / taller)
-    for line in fig.lines:
+    for line in (*fig.lines, *(artist for artist in fig.artists if isinstance(artist, Line2D))):
         line.set_ydata((np.asarray(line.get_ydata()) * height + inches) / taller)
     suptitle = fig._suptitle
     if suptitle is not None and suptitle not in fig.texts:
         suptitle.set_y((suptitle.get_position()[1] * height + inches) / taller)
     fig.set_size_inches(width, taller)
-
-
-class Sheet:
-    """A figure laid out in inches from its upper left corner.
-
-    Pictures have fixed proportions and headings of one to three lines; counting in inches keeps
-    every row aligned, which matplotlib's automatic layouts do not.
-    """
-
-    def __init__(self, width: float, height: float) -> None:
-        self.width, self.height = width, height
-        self.fig = CourseFigure(figsize=(width, height))
-
-    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Add axes whose upper left corner is `x` inches from the left, `y` from the top."""
-        bottom = 1 - (y + height) / self.height
-        return self.fig.add_axes((x / self.width, bottom, width / self.width, height / self.height))
-
-    def text(self, x: float, y: float, text: str, **kwargs: Any) -> None:
-        """Write text whose upper left corner (or as `ha`, `va` say) is at `x`, `y` inches."""
-        kwargs = {"ha": "left", "va": "top", "linespacing": style.LINE_SPACING * 0.9, **kwargs}
-        self.fig.text(x / self.width, 1 - y / self.height, text, **kwargs)
-
-    def rule(self, x: float, y: float, width: float, color: str = style.FAINT) -> None:
-        """Draw a thin horizontal line."""
-        from matplotlib.lines import Line2D
-
-        height = 1 - y / self.height
-        line = Line2D([x / self.width, (x + width) / self.width], [height, height])
-        line.set(color=color, linewidth=1.0)
-        self.fig.add_artist(line)

@@ -1,4 +1,4 @@
-"""Curves and measurements: along the path, errors against work, intervals with controls."""
+"""Curves and measurements: errors against work, curves over runs, intervals with controls."""
 
 from __future__ import annotations
 
@@ -7,191 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
 from . import style
-from .arrays import to_image, to_numpy
+from .arrays import to_numpy
 from .canvas import CourseFigure, figure, finish
-
-
-def saturation_point(alphas: Any, derivatives: Any, fraction: float = 0.9) -> float:
-    """Return the first α at which `fraction` of the path integral has been collected.
-
-    Parameters
-    ----------
-    alphas : (n,)
-        Increasing positions on the path.
-    derivatives : (n,)
-        Directional derivative of the output at these, (x − x′) · ∇F.
-    fraction : float
-        Of the whole integral, in (0, 1).
-
-    Returns
-    -------
-    float
-        Between two nodes by linear interpolation of the cumulative trapezoid rule. NaN if the
-        integral is zero.
-    """
-    alphas, derivatives = _path(alphas, derivatives)
-    collected = _cumulative(alphas, derivatives)
-    if collected[-1] == 0:
-        return float("nan")
-    share = collected / collected[-1]
-    after = int(np.argmax(share >= fraction))
-    if after == 0:
-        return float(alphas[0])
-    low, high = share[after - 1], share[after]
-    step = alphas[after] - alphas[after - 1]
-    return float(alphas[after - 1] + step * (fraction - low) / (high - low))
-
-
-def _cumulative(alphas: NDArray, derivatives: NDArray) -> NDArray:
-    pieces = np.diff(alphas) * (derivatives[1:] + derivatives[:-1]) / 2
-    return np.concatenate([[0.0], np.cumsum(pieces)])
-
-
-def _path(alphas: Any, derivatives: Any) -> tuple[NDArray, NDArray]:
-    alphas = to_numpy(alphas).astype(float).ravel()
-    derivatives = to_numpy(derivatives).astype(float).ravel()
-    if len(alphas) != len(derivatives) or len(alphas) < 2:
-        raise ValueError(
-            f"expected as many derivatives as alphas, at least 2; got {len(derivatives)} and "
-            f"{len(alphas)}"
-        )
-    if not (np.isfinite(alphas).all() and np.isfinite(derivatives).all()):
-        raise ValueError("alphas or derivatives hold NaN or infinite values")
-    order = np.argsort(alphas)
-    return alphas[order], derivatives[order]
-
-
-def plot_path(
-    alphas: Any,
-    logits: Any,
-    derivatives: Any,
-    *,
-    probabilities: Any = None,
-    target: str = "target class",
-    fraction: float = 0.9,
-    images: Mapping[float, Any] | None = None,
-    title: str | None = None,
-    caption: str | None = None,
-    alt: str | None = None,
-    display: bool = True,
-) -> CourseFigure:
-    """Show the output along the path from baseline to photograph, and its derivative below.
-
-    The shaded area is the integral, which completeness says is the change of the output. A line
-    marks where `fraction` of it has been collected: to the right of it the output saturates.
-
-    Parameters
-    ----------
-    alphas : (n,)
-        Positions on the path in [0, 1].
-    logits, derivatives : (n,)
-        F and (x − x′) · ∇F there.
-    probabilities : (n,), optional
-        Softmax probabilities, drawn beside the logits on a second axis.
-    target : str
-        Name of the explained class.
-    fraction : float
-        What counts as saturated, see `saturation_point`.
-    images : mapping of α to picture, optional
-        Shown as a strip above the curves.
-    title, caption, alt, display
-        As in `show_grid`.
-    """
-    order = np.argsort(to_numpy(alphas).ravel())
-    logits = to_numpy(logits).astype(float).ravel()[order]
-    alphas, derivatives = _path(alphas, derivatives)
-    if len(logits) != len(alphas):
-        raise ValueError(f"{len(logits)} logits but {len(alphas)} alphas")
-    strip = bool(images)
-    heights = [*([0.62] if strip else []), 1.0, 1.0]
-    fig, axes = figure(
-        1, len(heights), width=8.6, height=5.2 + 1.5 * strip, title=title, height_ratios=heights
-    )
-    if strip:
-        _draw_strip(axes[0], images)
-    upper, lower = axes[-2:]
-    upper.plot(alphas, logits, color=style.INK)
-    upper.set_ylabel("logit")
-    upper.set_title(f"Output along the path: logit of “{target}”", pad=8)
-    if probabilities is not None:
-        _draw_probability(upper, alphas, to_numpy(probabilities).astype(float).ravel()[order])
-    _draw_derivative(lower, alphas, derivatives)
-    point = saturation_point(alphas, derivatives, fraction)
-    if np.isfinite(point):
-        _mark_saturation(upper, lower, point, fraction)
-    for one in (upper, lower):
-        one.set_xlim(0, 1)
-    upper.tick_params(labelbottom=False)
-    lower.set_xlabel("α: from the baseline (0) to the photograph (1)")
-    area = _cumulative(alphas, derivatives)[-1]
-    words = (
-        f"{title + '. ' if title else ''}Two curves over α from 0 to 1. The logit of {target} goes "
-        f"from {style.format_number(logits[0])} to {style.format_number(logits[-1])}; its "
-        f"derivative along the path encloses an area of {style.format_number(area)}, of which "
-        f"{100 * fraction:.0f} % is collected by α = {point:.2f}."
-    )
-    return finish(fig, alt, words, caption, display)
-
-
-def _draw_strip(axes: Axes, images: Mapping[float, Any]) -> None:
-    """Draw pictures along the path, each centred as near to its α as they fit without overlap."""
-    axes.set_axis_off()
-    for alpha, image in images.items():
-        width = 1 / max(len(images), 5) * 0.94
-        left = alpha * (1 - width)
-        inset = axes.inset_axes([left, 0.0, width, 0.86])
-        inset.imshow(to_image(image))
-        inset.set_axis_off()
-        inset.set_title(f"α = {alpha:g}", fontsize=style.SIZE_NOTE, loc="center", pad=3,
-                        fontweight="normal")  # fmt: skip
-
-
-def _draw_probability(axes: Axes, alphas: NDArray, probabilities: NDArray) -> None:
-    """Draw probabilities on a second axis, named at its axis and not in a legend."""
-    if len(probabilities) != len(alphas):
-        raise ValueError(f"{len(probabilities)} probabilities but {len(alphas)} alphas")
-    twin = axes.twinx()
-    twin.plot(alphas, probabilities, color=style.MAGNITUDE, linestyle=(0, (4, 2)))
-    twin.set_ylim(-0.03, 1.03)
-    twin.set_ylabel("probability (dashed)", color=style.MAGNITUDE)
-    twin.tick_params(axis="y", labelcolor=style.MAGNITUDE, color=style.MAGNITUDE)
-    twin.spines["right"].set(visible=True, color=style.MAGNITUDE)
-    twin.grid(visible=False)
-
-
-def _draw_derivative(axes: Axes, alphas: NDArray, derivatives: NDArray) -> None:
-    """Draw the derivative with the area under it in the colours of the signs."""
-    for above, color in ((True, style.POSITIVE), (False, style.NEGATIVE)):
-        part = derivatives >= 0 if above else derivatives <= 0
-        axes.fill_between(
-            alphas, derivatives, where=part, interpolate=True, color=color, alpha=0.28, linewidth=0
-        )
-    axes.plot(alphas, derivatives, color=style.INK)
-    axes.axhline(0, color=style.MUTED, linewidth=0.8)
-    axes.set_ylabel("slope per unit α")
-    area = style.format_number(_cumulative(alphas, derivatives)[-1])
-    axes.set_title(f"Derivative along the path: shaded area = {area}", pad=8)
-
-
-def _mark_saturation(upper: Axes, lower: Axes, point: float, fraction: float) -> None:
-    """Mark where `fraction` of the integral has been collected."""
-    for axes in (upper, lower):
-        axes.axvspan(point, 1, color=style.TRACK, alpha=0.65, linewidth=0, zorder=0)
-        axes.axvline(point, color=style.MUTED, linewidth=1.2, linestyle=(0, (2, 2)))
-    text = f"{100 * fraction:.0f} % of the area\nleft of α = {point:.2f}"
-    right = point < 0.66
-    lower.annotate(
-        text, (point, 0.94), xycoords=("data", "axes fraction"),
-        xytext=(7 if right else -7, 0), textcoords="offset points", va="top",
-        ha="left" if right else "right", fontsize=style.SIZE_NOTE, color=style.INK,
-    )  # fmt: skip
-
-
-# --------------------------------------------------------------------------- error against work
 
 
 def plot_convergence(
@@ -201,7 +22,7 @@ def plot_convergence(
     highlight: Sequence[str] = (),
     slopes: Sequence[float] = (),
     xlabel: str = "gradient evaluations",
-    ylabel: str = "completeness error / score difference",
+    ylabel: str = "completeness error, share of score difference",
     what: str = "photographs",
     title: str | None = None,
     caption: str | None = None,
@@ -229,11 +50,11 @@ def plot_convergence(
     """
     fig, axes = figure(width=9.2, height=5.0, title=title)
     axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
-    ends, words = [], []
-    runs = 1
+    ends, words, all_counts, runs = [], [], set(), 1
     for index, (name, (counts, errors)) in enumerate(results.items()):
         counts, errors = _errors(name, counts, errors)
         runs = max(runs, len(errors))
+        all_counts.update(counts)
         faded = bool(highlight) and name not in highlight
         color = "#9aa3ae" if faded else style.SERIES[index % len(style.SERIES)]
         median = np.median(errors, axis=0)
@@ -247,7 +68,7 @@ def plot_convergence(
             f"{name}: {style.format_number(median[0], 2)} at {counts[0]:.0f}, "
             f"{style.format_number(median[-1], 2)} at {counts[-1]:.0f}"
         )
-    _tidy_log_axes(axes)
+    _tidy_log_axes(axes, sorted(all_counts))
     if tolerance is not None:
         _draw_tolerance(axes, tolerance)
     _draw_slopes(axes, slopes)
@@ -255,7 +76,7 @@ def plot_convergence(
     if runs > 2:
         note = f"Lines: median over {runs} {what}; bands: the middle half of them."
         caption = f"{note} {caption}" if caption else note
-    automatic = f"{title + '. ' if title else ''}Log-log plot of {ylabel} against {xlabel}. "
+    automatic = f"{style.sentence(title)} Log-log plot of {ylabel} against {xlabel}. "
     return finish(fig, alt, automatic + "; ".join(words) + ".", caption, display)
 
 
@@ -275,8 +96,12 @@ def _errors(name: str, counts: Any, errors: Any) -> tuple[NDArray, NDArray]:
     return counts, errors
 
 
-def _tidy_log_axes(axes: Axes) -> None:
-    """Plain numbers on logarithmic axes."""
+def _tidy_log_axes(axes: Axes, counts: Sequence[float]) -> None:
+    """Plain numbers on logarithmic axes; the counts themselves where they have room."""
+    ratios = np.diff(np.log10(counts))
+    if 1 < len(counts) <= 12 and ratios.min() > 0.12 * ratios.sum() / 2:
+        axes.xaxis.set_major_locator(FixedLocator(counts))
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _plain_percent(value)))
@@ -335,8 +160,8 @@ def label_line_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -
         axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[1]
         for x, y, _, _ in ends
     ]
-    spread = _spread(places, pitch)
-    for (x, y, text, color), place in zip(ends, spread, strict=True):
+    free = spread(places, pitch)
+    for (x, y, text, color), place in zip(ends, free, strict=True):
         arrow = {"arrowstyle": "-", "color": color, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4}
         axes.annotate(
             text, (x, y), xytext=(1.025, place), textcoords="axes fraction", va="center",
@@ -344,7 +169,7 @@ def label_line_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -
         )  # fmt: skip
 
 
-def _spread(places: Sequence[float], pitch: float) -> NDArray:
+def spread(places: Sequence[float], pitch: float) -> NDArray:
     """Move positions apart to at least `pitch`, as little as possible, keeping their order."""
     order = np.argsort(places)
     moved = np.asarray(places, dtype=float)[order]
@@ -417,7 +242,8 @@ def plot_curves(
         ends.append((x[-1], middle[-1], text, color))
         words.append(
             f"{name} goes from {style.format_number(middle[0], 2)} to "
-            f"{style.format_number(middle[-1], 2)}, on average {style.format_number(mean_height, 2)}"
+            f"{style.format_number(middle[-1], 2)}, "
+            f"on average {style.format_number(mean_height, 2)}"
         )
     axes.set_xlim(x[0], x[-1])
     if percent:
@@ -431,7 +257,7 @@ def plot_curves(
         }
         note = kinds[band] + (" In brackets: mean height of the curve." if area else "")
         caption = f"{note} {caption}" if caption else note
-    automatic = f"{title + '. ' if title else ''}Curves of {ylabel} against {xlabel}: "
+    automatic = f"{style.sentence(title)} Curves of {ylabel} against {xlabel}: "
     return finish(fig, alt, automatic + "; ".join(words) + ".", caption, display)
 
 
@@ -545,7 +371,7 @@ def plot_intervals(
         + (", a control" if label in controls else "")
         for label, value, low, high in zip(labels, values, lows, highs, strict=True)
     ]
-    automatic = f"{title + '. ' if title else ''}{quantity} with {interval}: {'; '.join(parts)}."
+    automatic = f"{style.sentence(title)} {quantity} with {interval}: {'; '.join(parts)}."
     return finish(fig, alt, automatic, f"{note} {caption}" if caption else note, display)
 
 

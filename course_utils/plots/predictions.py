@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from . import style
 from .arrays import to_image, to_numpy
-from .canvas import CourseFigure, Sheet, finish
+from .canvas import CourseFigure, finish
+from .sheets import MARGIN, Sheet, heading_height
 
-_MARGIN = 0.14
+#: Label, class index if known, probability.
+Entry = tuple[str, int | None, float]
 
 
 def plot_top_k(
@@ -53,21 +56,21 @@ def plot_top_k(
     ValueError
         If a probability is outside [0, 1].
     """
-    entries = _entries(predictions, k, labels)
+    entries = top_entries(predictions, k, labels)
     picture = to_image(image)
     aspect = min(picture.shape[0] / picture.shape[1], 1.3)
-    heading = style.wrap(title, 8.0, style.SIZE_TITLE, bold=True) if title else ""
-    lines = heading.count("\n") + 1 if title else 0
-    top = 0.14 + style.text_height(lines, style.SIZE_TITLE) + (0.1 if title else 0)
     photo = 3.3 if aspect > 0.85 else 4.0
-    bars_height = 0.56 * (len(entries) + bool(_missing(entries, truth)))
-    tall = max(photo * aspect, bars_height)
-    sheet = Sheet(photo + 4.9 + 3 * _MARGIN, top + tall + 0.16)
-    if heading:
-        sheet.text(_MARGIN, 0.12, heading, fontsize=style.SIZE_TITLE, fontweight="bold")
-    _draw_photo(sheet.axes(_MARGIN, top, photo, tall), picture)
-    axes = sheet.axes(photo + 0.3 + _MARGIN, top, 4.7, tall)
-    draw_bars(axes, entries, truth, width=4.7, height=tall, size=style.SIZE_PANEL)
+    bars = 4.7
+    width = photo + bars + 3 * MARGIN + 0.2
+    slots = len(entries) + _missing(entries, truth)
+    height = max(photo * aspect, 0.5 * slots)
+    top = heading_height(title, width)
+    sheet = Sheet(width, top + height + 0.16)
+    if title:
+        sheet.heading(title)
+    _draw_photo(sheet.axes(MARGIN, top, photo, height), picture)
+    axes = sheet.axes(width - MARGIN - bars, top, bars, height)
+    draw_bars(axes, entries, truth, bars, height, slots, style.SIZE_PANEL)
     return finish(sheet.fig, alt, _describe([entries], [truth], title), caption, display)
 
 
@@ -78,7 +81,7 @@ def plot_predictions(
     truths: Sequence[str | int | None] | None = None,
     k: int = 3,
     labels: Sequence[str] | None = None,
-    ncols: int = 4,
+    ncols: int | None = None,
     title: str | None = None,
     caption: str | None = None,
     alt: str | None = None,
@@ -95,58 +98,90 @@ def plot_predictions(
     k : int
         How many bars under each.
     ncols : int
-        Photographs in a row.
+        Photographs in a row; by default at most four.
     labels, title, caption, alt, display
         As in `plot_top_k`.
     """
     names = list(images) if isinstance(images, Mapping) else [""] * len(images)
     pictures = [to_image(image) for image in (images.values() if any(names) else images)]
-    entries = [_entries(prediction, k, labels) for prediction in predictions]
+    entries = [top_entries(prediction, k, labels) for prediction in predictions]
     truths = list(truths) if truths is not None else [None] * len(pictures)
     if not len(pictures) == len(entries) == len(truths):
         raise ValueError(
             f"{len(pictures)} images, {len(entries)} predictions and {len(truths)} truths: "
             "expected as many of each"
         )
-    ncols = min(ncols, len(pictures))
-    width = min((style.WIDTH - 2 * _MARGIN - 0.25 * (ncols - 1)) / ncols, 3.0)
-    tallest = max(min(p.shape[0] / p.shape[1], 1.0) for p in pictures)
-    extra = any(_missing(entry, truth) for entry, truth in zip(entries, truths, strict=True))
-    name_height = 0.27 if any(names) else 0.0
-    bars_height = 0.43 * (k + extra)
-    card = name_height + width * tallest + 0.08 + bars_height + 0.22
-    heading = style.wrap(title, style.WIDTH - 0.3, style.SIZE_TITLE, bold=True) if title else ""
-    lines = heading.count("\n") + 1 if title else 0
-    top = 0.14 + style.text_height(lines, style.SIZE_TITLE) + (0.1 if title else 0)
-    nrows = -(-len(pictures) // ncols)
-    full = max(2 * _MARGIN + ncols * width + 0.25 * (ncols - 1), 4.5)
-    sheet = Sheet(full, top + nrows * card)
-    if heading:
-        sheet.text(_MARGIN, 0.12, heading, fontsize=style.SIZE_TITLE, fontweight="bold")
-    for index, picture in enumerate(pictures):
-        x = _MARGIN + (index % ncols) * (width + 0.25)
-        y = top + (index // ncols) * card
-        name = style.shorten(names[index], width, style.SIZE_PANEL, bold=True)
-        sheet.text(x, y, name, fontsize=style.SIZE_PANEL, fontweight="bold")
-        y += name_height
-        _draw_photo(sheet.axes(x, y, width, width * tallest), picture)
-        axes = sheet.axes(x, y + width * tallest + 0.08, width, bars_height)
-        slots = k + extra
-        draw_bars(
-            axes, entries[index], truths[index], width, bars_height, style.SIZE_NOTE, slots=slots
-        )
+    ncols = min(ncols or -(-len(pictures) // -(-len(pictures) // 4)), len(pictures))
+    width = min((style.WIDTH - 2 * MARGIN - _CARD_GAP * (ncols - 1)) / ncols, 3.0)
+    cards = _Cards(
+        width=width,
+        photo=width * max(min(p.shape[0] / p.shape[1], 1.0) for p in pictures),
+        name=0.27 if any(names) else 0.0,
+        slots=max(
+            len(bars) + _missing(bars, truth) for bars, truth in zip(entries, truths, strict=True)
+        ),
+    )
+    full = max(2 * MARGIN + ncols * width + _CARD_GAP * (ncols - 1), 4.5)
+    top = heading_height(title, full)
+    sheet = Sheet(full, top + -(-len(pictures) // ncols) * cards.height - 0.1)
+    if title:
+        sheet.heading(title)
+    for index, card in enumerate(zip(names, pictures, entries, truths, strict=True)):
+        x = MARGIN + (index % ncols) * (width + _CARD_GAP)
+        cards.draw(sheet, x, top + (index // ncols) * cards.height, *card)
+    if any(truth is not None for truth in truths):
+        meaning = "✓: the true class."
+        caption = f"{meaning} {caption}" if caption else meaning
     return finish(sheet.fig, alt, _describe(entries, truths, title, names), caption, display)
 
 
-def _draw_photo(axes: Axes, picture: np.ndarray) -> None:
+_CARD_GAP = 0.25
+
+
+@dataclass(frozen=True)
+class _Cards:
+    """Sizes in inches that all cards of a sheet share."""
+
+    width: float
+    photo: float
+    name: float
+    slots: int
+
+    @property
+    def bars(self) -> float:
+        return 0.41 * self.slots
+
+    @property
+    def height(self) -> float:
+        return self.name + self.photo + 0.08 + self.bars + 0.28
+
+    def draw(
+        self,
+        sheet: Sheet,
+        x: float,
+        y: float,
+        name: str,
+        picture: NDArray,
+        entries: list[Entry],
+        truth: str | int | None,
+    ) -> None:
+        """Draw a photograph, its name above it and its bars under it."""
+        name = style.shorten(name, self.width, style.SIZE_PANEL, bold=True)
+        sheet.text(x, y, name, fontsize=style.SIZE_PANEL, fontweight="bold")
+        y += self.name
+        _draw_photo(sheet.axes(x, y, self.width, self.photo), picture)
+        y += self.photo + 0.08
+        axes = sheet.axes(x, y, self.width, self.bars)
+        draw_bars(axes, entries, truth, self.width, self.bars, self.slots, style.SIZE_NOTE, "✓")
+
+
+def _draw_photo(axes: Axes, picture: NDArray) -> None:
     axes.imshow(picture)
     axes.set_anchor("NW")
     axes.set_axis_off()
 
 
-def _entries(
-    predictions: Any, k: int, labels: Sequence[str] | None
-) -> list[tuple[str, int | None, float]]:
+def top_entries(predictions: Any, k: int, labels: Sequence[str] | None = None) -> list[Entry]:
     """Return the k likeliest classes as (label, index, probability), likeliest first."""
     if isinstance(predictions, tuple) and len(predictions) == 2:
         names, values = predictions
@@ -176,7 +211,7 @@ def _entries(
     return entries
 
 
-def _is_truth(entry: tuple[str, int | None, float], truth: str | int | None) -> bool:
+def _is_truth(entry: Entry, truth: str | int | None) -> bool:
     if truth is None:
         return False
     return entry[0] == truth if isinstance(truth, str) else entry[1] == truth
@@ -189,43 +224,55 @@ def _missing(entries: list, truth: str | int | None) -> bool:
 
 def draw_bars(
     axes: Axes,
-    entries: list[tuple[str, int | None, float]],
+    entries: list[Entry],
     truth: str | int | None,
     width: float,
     height: float,
+    slots: int,
     size: float,
-    slots: int | None = None,
+    true_mark: str = "✓ true class",
 ) -> None:
-    """Draw confidence bars into axes of `width` × `height` inches: label above, bar on a track."""
+    """Draw confidence bars, each under its label and on a track that stands for 100 %.
+
+    Parameters
+    ----------
+    axes : Axes
+        Of `width` × `height` inches.
+    entries : list of (label, index, probability)
+    truth : str, int or None
+        Class that is marked.
+    slots : int
+        Places for bars; those left over stay empty.
+    size : float
+        Of the text, in points.
+    true_mark : str
+        Written beside the true class.
+    """
     axes.set_axis_off()
-    axes.set(xlim=(0, 1), ylim=(height, 0))
-    slots = slots or len(entries) + _missing(entries, truth)
-    pitch = height / slots
-    text_height = size / 72
-    thick = min(0.13, pitch * 0.28)
-    for place, entry in enumerate(entries):
-        label, _, probability = entry
-        baseline = place * pitch + text_height
-        true = _is_truth(entry, truth)
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    thick = 0.011 * size
+    line = size / 72 + 0.055 + thick  # a label, a gap, a bar
+    pitch = min((height - line) / max(slots - 1, 1), 0.8)
+    for place, (label, index, probability) in enumerate(entries):
+        baseline = place * pitch + size / 72
+        true = _is_truth((label, index, probability), truth)
         number = style.format_percent(min(probability, 1.0))
-        mark = "  ✓ true class" if true else ""
-        room = width - style.text_width(number, size) - style.text_width(mark, size) - 0.1
+        mark = f" {true_mark}" if true else ""
         bold = place == 0
+        room = width - style.text_width(number, size) - style.text_width(mark, size) - 0.12
         label = style.shorten(label, room, size, bold)
-        weight = "bold" if bold else "normal"
-        axes.text(0, baseline, label, fontsize=size, fontweight=weight, va="baseline")
-        if true:
-            after = style.text_width(label, size, bold) / width
-            axes.text(after, baseline, mark, fontsize=size, va="baseline", color=style.SERIES[2])
-        axes.text(1, baseline, number, fontsize=size, ha="right", va="baseline")
-        top = baseline + 0.07
-        axes.barh(top + thick / 2, 1, thick, color=style.TRACK)
-        color = style.SERIES[2] if true else style.SERIES[0]
-        axes.barh(top + thick / 2, probability, thick, color=color)
+        kind = {"fontsize": size, "va": "baseline"}
+        axes.text(0, baseline, label, fontweight="bold" if bold else "normal", **kind)
+        axes.text(style.text_width(label, size, bold), baseline, mark, color=style.TRUE, **kind)
+        axes.text(width, baseline, number, ha="right", **kind)
+        middle = baseline + 0.055 + thick / 2
+        color = style.TRUE if true else style.SERIES[0]
+        axes.barh(middle, width, thick, color=style.TRACK)
+        axes.barh(middle, width * probability, thick, color=color)
     if _missing(entries, truth):
         name = truth if isinstance(truth, str) else f"class {truth}"
-        text = style.shorten(f"True class {name}: not among these", width, size)
-        baseline = len(entries) * pitch + text_height
+        text = style.shorten(f"{true_mark}, not among these: {name}", width, size)
+        baseline = len(entries) * pitch + size / 72
         axes.text(0, baseline, text, fontsize=size, va="baseline", color=style.MUTED)
 
 
@@ -233,7 +280,7 @@ def _describe(
     entries: list, truths: list, title: str | None, names: Sequence[str] | None = None
 ) -> str:
     """Alternative text: every bar's label and number."""
-    sentences = [f"{title}." if title else ""]
+    sentences = [style.sentence(title)]
     for index, (bars, truth) in enumerate(zip(entries, truths, strict=True)):
         name = (names or [""] * len(entries))[index]
         what = name or ("The photograph" if len(entries) == 1 else f"Photograph {index + 1}")

@@ -12,9 +12,11 @@ import functools
 import math
 
 import matplotlib as mpl
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+import numpy as np
+from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
+from numpy.typing import NDArray
 
 # Lightness 98.5 (white), 88, 76, 64, 52, 40 on both arms.
 _BLUE_ARM = ("#fbfbfb", "#c8dffa", "#8cc0f6", "#4fa0e9", "#0f80d3", "#1f5fb0")
@@ -39,12 +41,14 @@ PAPER = "#ffffff"
 #: For lines and markers that stand for different things (Okabe & Ito 2008, without yellow, which
 #: is too light for lines on white), in the order in which they are used.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#a8437f", "#3d4654", "#e69f00", "#56b4e9")
+#: The true class among predictions.
+TRUE = SERIES[2]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 #: Sizes in points: legible when a figure fills a slide.
 SIZE_TITLE, SIZE_PANEL, SIZE_TEXT, SIZE_NOTE, SIZE_CAPTION = 15.0, 12.0, 11.5, 10.0, 10.5
 #: Widest figure in inches, and pixels per inch of a stored picture.
-WIDTH, DPI = 10.0, 110
+WIDTH, DPI = 9.6, 100
 #: Height of a line of text, as a multiple of its size.
 LINE_SPACING = 1.28
 
@@ -90,6 +94,41 @@ RC = {
 def apply() -> None:
     """Set the course's matplotlib parameters, and no others; `plots` does so when imported."""
     mpl.rcParams.update(RC)
+
+
+def opacity(magnitude: NDArray, strongest: float) -> NDArray:
+    """Return the opacity of colours over a photograph, for magnitudes in [0, 1].
+
+    It grows a little faster than magnitude, so that weak values can be seen; zero leaves the
+    photograph as it is.
+    """
+    return strongest * magnitude**0.7
+
+
+@functools.cache
+def colormaps(signed: bool, strongest: float | None = None) -> tuple[Colormap, Colormap]:
+    """Return the colour map to draw with and the one to show in the colour bar.
+
+    On white the two are the same. Over a photograph (`strongest` is the opacity of the strongest
+    values) opacity does what paleness does on white, so colours start at a third of the way and
+    the colour bar shows them as they look on a middle grey.
+    """
+    plain = SIGNED if signed else UNSIGNED
+    if strongest is None:
+        return plain, plain
+    values = np.linspace(-1 if signed else 0, 1, 512)
+    magnitude = np.abs(values)
+    deepened = np.sign(values) * (0.34 + 0.66 * magnitude)
+    colors = plain((deepened + 1) / 2 if signed else deepened)
+    share = opacity(magnitude, strongest)[:, None]
+    mixed = colors * share + np.array([0.74, 0.74, 0.74, 1.0]) * (1 - share)
+    name = f"{plain.name}_over_photograph"
+    return ListedColormap(colors, name), ListedColormap(mixed, f"{name}_bar")
+
+
+def sentence(text: str | None) -> str:
+    """Return the text with a full stop, unless it has a closing mark or is empty."""
+    return f"{text}." if text and text[-1] not in ".?!…" else (text or "")
 
 
 def format_number(value: float, digits: int = 3) -> str:
