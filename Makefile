@@ -2,7 +2,7 @@
 #   make run                 execute the lessons, build the site      make LESSONS=02 run   some lessons only
 #   make lab                 JupyterLab on notebooks/                 make PROFILE=fast run quicker, coarser
 #   make test                every check, in a fresh environment      make check            the same in .venv
-#   make bench lint tidy outputs clean
+#   make bench lint tidy outputs site clean
 # HERE=1 uses the active Python (conda, containers) instead of .venv; ARGS="…" goes to the tool that is started.
 
 PYTHON ?= $(shell command -v python3 || command -v python)
@@ -17,7 +17,7 @@ ifneq ($(strip $(PROFILE)),)
 export COURSE_PROFILE := $(PROFILE)
 endif
 
-TASKS = run lab test check bench lint tidy outputs clean lock slug
+TASKS = run lab test check bench lint tidy outputs site clean lock slug
 
 .DEFAULT_GOAL := help
 .PHONY: help $(TASKS)

@@ -76,6 +76,14 @@ def clean_environment() -> dict[str, str]:
     return {**kept, "PYTHONUTF8": "1"}
 
 
+def ipython_folder() -> Path:
+    """Make the settings folder for kernels: nobody's start-up files, and no remarks in the log."""
+    settings = BUILD / "ipython" / "profile_default" / "ipython_kernel_config.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text('{"IPKernelApp": {"log_level": 50}}', encoding="utf-8")
+    return BUILD / "ipython"
+
+
 def notebook_environment(
     python: Path, profile: str, data_source: str = "embedded"
 ) -> dict[str, str]:
@@ -94,7 +102,7 @@ def notebook_environment(
         COURSE_PROFILE=profile,
         COURSE_DATA_SOURCE=data_source,
         TQDM_DISABLE="1",
-        IPYTHONDIR=str(BUILD / "ipython"),
+        IPYTHONDIR=str(ipython_folder()),
         JUPYTER_PREFER_ENV_PATH="1",
         JUPYTER_PATH=os.pathsep.join([own_kernels, *([others] if others else [])]),
     )
@@ -330,21 +338,20 @@ def call(command: Iterable[object], environment: dict[str, str] | None = None) -
 
 def run(options: argparse.Namespace) -> int:
     """Execute the lessons and build the site."""
-    selected = lesson_paths(options.lessons)
-    python = working_python(options)
-    source = os.environ.get("COURSE_DATA_SOURCE", "embedded")
-    environment = notebook_environment(python, options.profile, source)
-    names = [path.name for path in selected]
-    return call([python, "-m", "tools.lessons", "run", *names, *options.rest], environment)
+    names = [path.name for path in lesson_paths(options.lessons)]
+    lessons = [working_python(options), "-m", "tools.lessons", "run", "--profile", options.profile]
+    return call([*lessons, *options.rest, *names])
 
 
 def outputs(options: argparse.Namespace) -> int:
     """Execute the lessons in the standard profile and store their outputs in notebooks/."""
-    selected = lesson_paths(options.lessons)
-    python = working_python(options)
-    names = [path.name for path in selected]
-    environment = notebook_environment(python, "standard")
-    return call([python, "-m", "tools.lessons", "store", *names, *options.rest], environment)
+    names = [path.name for path in lesson_paths(options.lessons)]
+    return call([working_python(options), "-m", "tools.lessons", "store", *options.rest, *names])
+
+
+def site(options: argparse.Namespace) -> int:
+    """Build the site from what was executed last, or else from the stored outputs."""
+    return call([working_python(options), "-m", "tools.lessons", "site", *options.rest])
 
 
 def lab(options: argparse.Namespace) -> int:
@@ -364,13 +371,14 @@ def bench(options: argparse.Namespace) -> int:
 def lint(options: argparse.Namespace) -> int:
     """Check style: ruff's rules and its formatting, notebooks included."""
     python = working_python(options)
-    return max(call([python, "-m", "ruff", *part]) for part in (["check"], ["format", "--check"]))
+    return max([call([python, "-m", "ruff", *part]) for part in (["check"], ["format", "--check"])])
 
 
 def tidy(options: argparse.Namespace) -> int:
-    """Mend what ruff can mend by itself, and format."""
+    """Mend what can be mended without thought: ruff's fixes, formatting, notebooks' metadata."""
     python = working_python(options)
-    return max(call([python, "-m", "ruff", *part]) for part in (["check", "--fix"], ["format"]))
+    steps = (["ruff", "check", "--fix"], ["ruff", "format"], ["tools.lessons", "tidy"])
+    return max([call([python, "-m", *step]) for step in steps])
 
 
 def test(options: argparse.Namespace) -> int:
@@ -566,6 +574,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "lint": lint,
     "tidy": tidy,
     "outputs": outputs,
+    "site": site,
     "clean": clean,
     "lock": lock,
     "slug": slug,

@@ -1,0 +1,104 @@
+"""TeX formulas as MathML, which browsers draw without a script."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from xml.etree import ElementTree
+
+from latex2mathml.converter import Converter
+
+#: Environments of amsmath that the converter lacks, and the one it has that draws the same.
+ENVIRONMENTS = {
+    "aligned": "align*",
+    "align": "align*",
+    "split": "align*",
+    "eqnarray": "align*",
+    "gathered": "gather*",
+    "gather": "gather*",
+}
+
+#: Characters that the converter calls identifiers; browsers space operators better.
+OPERATORS = {"~": "∼", "⌊": "⌊", "⌋": "⌋", "⌈": "⌈", "⌉": "⌉"}
+
+THIN_SPACE = "\u2009"
+
+MATHML = "http://www.w3.org/1998/Math/MathML"
+
+
+class FormulaError(ValueError):
+    """A formula that cannot be drawn; the message holds it."""
+
+
+def to_mathml(tex: str, display: bool) -> str:
+    """Convert one formula.
+
+    Parameters
+    ----------
+    tex
+        Without its dollar signs.
+    display
+        On a line of its own (``$$…$$``), or within a line.
+
+    Returns
+    -------
+    str
+        A ``<math>`` element.
+
+    Raises
+    ------
+    FormulaError
+        If the formula is not valid, or uses a command that the converter does not know.
+    """
+    prepared = _prepared(tex)
+    try:
+        tree = Converter(display="block" if display else "inline").convert_to_element(prepared)
+    except Exception as error:  # the converter's errors have no common ancestor
+        raise FormulaError(f"{tex.strip()!r}: {type(error).__name__} {error}".rstrip()) from error
+    for element in tree.iter():
+        element.text = unescape(element.text) if element.text else element.text
+        _mend(element)
+    _refuse_leftovers(tree, tex)
+    tree.set("xmlns", MATHML)
+    return ElementTree.tostring(tree, encoding="unicode")
+
+
+def _prepared(tex: str) -> str:
+    """Spell what the converter does not know in a way that it does."""
+    for name, known in ENVIRONMENTS.items():
+        tex = tex.replace(rf"\begin{{{name}}}", rf"\begin{{{known}}}")
+        tex = tex.replace(rf"\end{{{name}}}", rf"\end{{{known}}}")
+    tex = re.sub(r"\\operatorname\*\s*\{\s*arg\s*(?:\\[,;: ])?\s*(max|min)\s*\}", r"\\arg\1", tex)
+    tex = re.sub(r"\\(?:begin|end)\{equation\*?\}", "", tex)
+    tex = re.sub(r"\\(?:label|tag)\{[^{}]*\}", "", tex)
+    # Words in upright type are one thing, not a product of letters.
+    tex = re.sub(r"\\mathrm\s*\{([A-Za-z0-9 -]+)\}", r"\\text{\1}", tex)
+    return tex.strip()
+
+
+def _mend(element: ElementTree.Element) -> None:
+    """Change one element to what browsers draw as TeX would."""
+    text = element.text or ""
+    if element.tag == "mi" and text in OPERATORS:
+        element.tag, element.text = "mo", OPERATORS[text]
+    elif element.tag == "mo" and text in ("|", "‖") and not element.get("minsize"):
+        # Bars of a norm: as high as the letters, and close to them.
+        element.attrib = {"stretchy": "false", "lspace": "0.05em", "rspace": "0.05em"}
+    elif element.tag == "mo" and len(text) > 1 and text.replace(THIN_SPACE, "").isalpha():
+        # A function's name: space before it, none before its bracket.
+        element.set("lspace", "0.167em")
+        element.set("rspace", "0em")
+    elif element.tag == "mo" and element.get("minsize"):
+        element.set("stretchy", "true")
+        element.set("symmetric", "true")
+
+
+def _refuse_leftovers(tree: ElementTree.Element, tex: str) -> None:
+    """Raise if something of the formula came through unconverted."""
+    for element in tree.iter():
+        text = element.text or ""
+        command = re.search(r"\\[A-Za-z]+", text)
+        if command:
+            raise FormulaError(f"{tex.strip()!r}: {command.group()} is not known")
+        if element.tag == "mi" and text == "&":
+            raise FormulaError(f"{tex.strip()!r}: '&' outside of an environment that is known")
