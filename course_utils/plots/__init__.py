@@ -6,7 +6,7 @@ only returns it. Tensors may be on any device, with or without gradient.
 
 from . import style
 from .arrays import describe_map, strongest_region, to_image, to_map
-from .canvas import CourseFigure, figure, show
+from .canvas import CourseFigure, figure, redisplay, show
 from .curves import plot_convergence, plot_curves, plot_intervals
 from .maps import show_attributions, show_baselines, show_gallery, show_signed_parts
 from .panels import Panel
@@ -30,6 +30,7 @@ __all__ = [
     "plot_predictions",
     "plot_top_k",
     "poster",
+    "redisplay",
     "saturation_point",
     "show",
     "show_attributions",

@@ -80,8 +80,9 @@ def figure(
 def show(fig: Figure, alt: str, caption: str | None = None) -> None:
     """Display a figure with alternative text, once, and close it.
 
-    In a notebook the text is stored in the output's metadata, from where nbconvert and others take
-    it as ``<img alt="…">``. Outside IPython nothing is displayed.
+    In a notebook the text is stored in the output's metadata, from where the course's pages (and
+    nbconvert's templates that look for it, such as "classic") take it as ``<img alt="…">``. Outside
+    IPython nothing is displayed.
 
     Parameters
     ----------
@@ -98,19 +99,42 @@ def show(fig: Figure, alt: str, caption: str | None = None) -> None:
     ValueError
         If `alt` is missing or too short to describe anything.
     """
-    alt = check_alt(alt)
     if caption:
         add_caption(fig, caption)
-    fig.alt = alt
+    fig.alt = check_alt(alt)
+    redisplay(fig)
+
+
+def redisplay(fig: Figure, handle: Any = None) -> Any:
+    """Display a figure that has its alternative text, in the place of an earlier one if given.
+
+    Parameters
+    ----------
+    fig : CourseFigure
+        From a plotting function called with ``display=False``.
+    handle : IPython.display.DisplayHandle, optional
+        What an earlier call returned: its figure is replaced.
+
+    Returns
+    -------
+    IPython.display.DisplayHandle or None
+        For the next call; None outside IPython, where nothing is displayed.
+    """
     fig.was_shown = True
     close(fig)
     if not _in_ipython():
-        return
-    from IPython.display import display
+        return None
+    from IPython.display import DisplayHandle
 
-    picture = base64.b64encode(to_png(fig, alt)).decode("ascii")
-    data = {"image/png": picture, "text/plain": f"Figure: {alt}"}
-    display(data, raw=True, metadata={"image/png": {"alt": alt}, "alt": alt})
+    picture = base64.b64encode(to_png(fig, fig.alt)).decode("ascii")
+    data = {"image/png": picture, "text/plain": f"Figure: {fig.alt}"}
+    metadata = {"image/png": {"alt": fig.alt}, "alt": fig.alt}
+    if handle is None:
+        handle = DisplayHandle()
+        handle.display(data, raw=True, metadata=metadata)
+    else:
+        handle.update(data, raw=True, metadata=metadata)
+    return handle
 
 
 def check_alt(alt: str | None) -> str:

@@ -121,11 +121,6 @@ def prepare(panel: Panel | None, reduce: Reduce, smooth: bool) -> Ready | None:
         values = to_map(panel.values, name or "map", panel.reduce or reduce)
         if picture is not None:
             note = join(note, _fit_note(values.shape, picture.shape[:2], name, smooth))
-        if panel.signed is False and values.min() < 0:
-            raise ValueError(
-                f"{name!r} has negative values (lowest {values.min():.3g}) but signed=False: leave "
-                "signed out, or ask for magnitudes with reduce='abs_sum'"
-            )
     ready = Ready(
         panel.title, note, name, panel.text, picture, values, None, panel.overlay, panel.signed
     )
@@ -190,6 +185,11 @@ def on_scales(
             return panel
         own = panel.signed if panel.signed is not None else signed
         kind = negative[group] if own is None else own
+        if not kind and panel.values.min() < 0:
+            raise ValueError(
+                f"{panel.name!r} has negative values (lowest {panel.values.min():.3g}) but "
+                "signed=False: leave signed out, or ask for magnitudes with reduce='abs_sum'"
+            )
         return replace(
             panel, signed=kind, limit=scales[group], clipped=scales[group] < _largest(groups[group])
         )

@@ -125,7 +125,7 @@ def plot_path(
         one.set_xlim(0, 1)
     upper.tick_params(labelbottom=False)
     lower.set_xlabel("α: from the baseline (0) to the photograph (1)")
-    fig.get_layout_engine().set(h_pad=0.05, hspace=0.0)
+    fig.get_layout_engine().set(h_pad=0.08, hspace=0.0)
     if strip:
         _draw_strip(axes[0], images)
     area = _cumulative(alphas, derivatives)[-1]

@@ -132,7 +132,7 @@ def sentence(text: str | None) -> str:
 
 
 def format_number(value: float, digits: int = 3) -> str:
-    """Write a number with `digits` significant digits, a true minus sign and no ``1e-05``.
+    """Write a number with `digits` significant digits or all whole ones, and never as ``-1e-05``.
 
     Examples
     --------
@@ -146,8 +146,8 @@ def format_number(value: float, digits: int = 3) -> str:
     power = int(exponent)
     if value == 0:
         text = "0"
-    elif -4 < power < 5:
-        text = f"{float(f'{mantissa}e{power}'):.{max(digits - 1 - power, 0)}f}"
+    elif -4 < power < 6:
+        text = f"{value:.{max(digits - 1 - power, 0)}f}"
     else:
         superscript = str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
         mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
