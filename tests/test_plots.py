@@ -623,7 +623,7 @@ def test_percentages_never_round_to_certainty(value, text):
 
 
 def test_long_headings_are_broken_within_the_width():
-    broken = style.wrap("a long heading " * 8, 2.0, 12, bold=True)
+    broken = style.wrap("a long heading " * 8 + "x" * 60, 2.0, 12, bold=True)
     assert broken.count("\n") > 3
     assert all(style.text_width(line, 12, bold=True) <= 2.0 for line in broken.split("\n"))
     short = style.shorten("a long heading " * 8, 2.0, 12)

@@ -191,7 +191,7 @@ def _in_ipython() -> bool:
 def add_caption(fig: Figure, caption: str) -> None:
     """Write a caption under a figure, which grows downwards by as much as that needs."""
     width, height = fig.get_size_inches()
-    text = style.wrap(caption, width - 0.3, style.SIZE_CAPTION)
+    text = style.wrap(caption, width - 0.42, style.SIZE_CAPTION)
     band = style.text_height(text.count("\n") + 1, style.SIZE_CAPTION) + 0.16
     extend_below(fig, band)
     fig.text(

@@ -223,7 +223,7 @@ def draw_panel(axes: Axes, panel: Ready, smooth: bool) -> None:
     """Draw one panel's content."""
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
-    axes.set_anchor("N")
+    axes.set_anchor("NW")
     for spine in axes.spines.values():
         spine.set(visible=True, color=style.FAINT, linewidth=0.8)
     height, width = panel.shape

@@ -58,8 +58,8 @@ def plot_top_k(
     """
     entries = top_entries(predictions, k, labels)
     picture = to_image(image)
-    aspect = min(picture.shape[0] / picture.shape[1], 1.3)
-    photo = 3.3 if aspect > 0.85 else 4.0
+    aspect = picture.shape[0] / picture.shape[1]
+    photo = 4.0 if aspect < 0.85 else min(3.3, 4.3 / aspect)
     bars = 4.7
     width = photo + bars + 3 * MARGIN + 0.2
     slots = len(entries) + _missing(entries, truth)

@@ -18,7 +18,7 @@ from .panels import Panel, Ready, Scale, draw_panel, join, on_scales, prepare
 
 MARGIN, GAP, ROW_GAP = 0.14, 0.14, 0.14
 _MAX_PANEL, _MIN_WIDTH = 2.9, 5.0
-_ROW_TITLE_WIDTH = 1.25
+_ROW_TITLE_WIDTHS = (0.8, 1.9)
 _BAR_HEIGHT = 0.52
 #: Panels taller than this, as a multiple of their width, are shown smaller.
 _MAX_ASPECT = 1.3
@@ -190,7 +190,8 @@ def _draw_sheet(
 ) -> CourseFigure:
     """Lay out and draw all panels and the colour bars."""
     ncols = max(len(row) for row in rows)
-    left = MARGIN + (_ROW_TITLE_WIDTH if row_titles else 0)
+    title_width = _row_title_width(row_titles)
+    left = MARGIN + title_width
     available = (style.WIDTH - left - MARGIN - GAP * (ncols - 1)) / ncols
     panel = panel_width or min(available, _MAX_PANEL)
     width = max(left + ncols * panel + GAP * (ncols - 1) + MARGIN, _MIN_WIDTH)
@@ -202,13 +203,22 @@ def _draw_sheet(
         sheet.heading(title)
     for index, (row, sizes) in enumerate(zip(rows, measured, strict=True)):
         if row_titles:
-            text = style.wrap(row_titles[index], _ROW_TITLE_WIDTH - 0.12, style.SIZE_PANEL, True)
+            text = style.wrap(row_titles[index], title_width - 0.12, style.SIZE_PANEL, bold=True)
             top = y + sizes.height - sizes.panel_height
             sheet.text(MARGIN, top, text, fontsize=style.SIZE_PANEL, fontweight="bold")
         _draw_row(sheet, row, sizes, left, y, panel, smooth)
         y += sizes.height + ROW_GAP
     draw_colour_bars(sheet, bars, left, y, sheet.width - left - MARGIN)
     return sheet.fig
+
+
+def _row_title_width(row_titles: Sequence[str] | None) -> float:
+    """Inches that row titles need at the left: as wide as their longest word, within reason."""
+    if not row_titles:
+        return 0.0
+    words = [word for title in row_titles for word in title.split()]
+    widest = max((style.text_width(word, style.SIZE_PANEL, True) for word in words), default=0)
+    return min(max(widest + 0.15, _ROW_TITLE_WIDTHS[0]), _ROW_TITLE_WIDTHS[1])
 
 
 def _draw_row(

@@ -179,19 +179,36 @@ def text_height(lines: int, size: float) -> float:
 
 
 def wrap(text: str, width: float, size: float, bold: bool = False) -> str:
-    """Break `text` into lines that are at most `width` inches wide; existing breaks stay."""
+    """Break `text` into lines that are at most `width` inches wide; existing breaks stay.
+
+    A word that is wider than a line is broken as well.
+    """
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line = ""
         for word in paragraph.split(" "):
             longer = f"{line} {word}" if line else word
-            if line and text_width(longer, size, bold) > width:
-                lines.append(line)
-                line = word
-            else:
+            if text_width(longer, size, bold) <= width:
                 line = longer
+                continue
+            if line:
+                lines.append(line)
+            *full, line = _break_word(word, width, size, bold)
+            lines.extend(full)
         lines.append(line)
     return "\n".join(lines)
+
+
+def _break_word(word: str, width: float, size: float, bold: bool) -> list[str]:
+    """Cut a word into pieces that fit, each of at least one letter."""
+    pieces = [word]
+    while text_width(pieces[-1], size, bold) > width and len(pieces[-1]) > 1:
+        rest = pieces.pop()
+        cut = len(rest) - 1
+        while cut > 1 and text_width(rest[:cut], size, bold) > width:
+            cut -= 1
+        pieces += [rest[:cut], rest[cut:]]
+    return pieces
 
 
 def shorten(text: str, width: float, size: float, bold: bool = False) -> str:
