@@ -204,6 +204,8 @@ def progress(
         warnings.filterwarnings("ignore", message="IProgress not found")
         from tqdm.auto import tqdm
 
+    # tqdm's notebook bar overrules the variable that its terminal bar obeys
+    options.setdefault("disable", os.environ.get("TQDM_DISABLE", "") not in ("", "0"))
     return tqdm(iterable, total=total, desc=description, delay=delay, leave=False, **options)
 
 
