@@ -21,6 +21,7 @@ ENVIRONMENTS = {
 #: Characters that the converter calls identifiers; browsers space operators better.
 OPERATORS = {"~": "∼", "⌊": "⌊", "⌋": "⌋", "⌈": "⌈", "⌉": "⌉"}
 
+PRIMES = set("′″‴⁗")
 THIN_SPACE = "\u2009"
 
 MATHML = "http://www.w3.org/1998/Math/MathML"
@@ -58,6 +59,8 @@ def to_mathml(tex: str, display: bool) -> str:
     for element in tree.iter():
         element.text = unescape(element.text) if element.text else element.text
         _mend(element)
+    for element in list(tree.iter()):
+        _set_prime(element)
     _refuse_leftovers(tree, tex)
     tree.set("xmlns", MATHML)
     return ElementTree.tostring(tree, encoding="unicode")
@@ -91,6 +94,20 @@ def _mend(element: ElementTree.Element) -> None:
     elif element.tag == "mo" and element.get("minsize"):
         element.set("stretchy", "true")
         element.set("symmetric", "true")
+
+
+def _set_prime(element: ElementTree.Element) -> None:
+    """Put a prime beside its letter: it is raised already, a superscript would lift it twice."""
+    if element.tag not in ("msup", "msubsup") or not set(element[-1].text or "-") <= PRIMES:
+        return
+    base, *scripts, prime = element
+    prime.tag, prime.attrib = "mo", {"lspace": "0em", "rspace": "0em"}
+    primed = ElementTree.Element("mrow")
+    primed.extend([base, prime])
+    for child in list(element):
+        element.remove(child)
+    element.tag = "msub" if scripts else "mrow"
+    element.extend([primed, *scripts])
 
 
 def _refuse_leftovers(tree: ElementTree.Element, tex: str) -> None:

@@ -49,11 +49,14 @@ class Link:
 
 
 def take_title(soup: BeautifulSoup) -> str:
-    """Take the first ``<h1>`` out; the page shows it in its header. Later ones become ``<h2>``."""
+    """Take the first ``<h1>`` out; the page shows it in its header. Later ones become ``<h2>``.
+
+    The lesson's number, where the title begins with it (``02 · …``), is left to the page.
+    """
     first, *others = soup.find_all("h1") or [None]
     for heading in others:
         heading.name = "h2"
-    return first.extract().get_text().strip() if first else ""
+    return re.sub(r"^\d+\s*[·:.–-]\s*", "", first.extract().get_text().strip()) if first else ""
 
 
 def take_badges(soup: BeautifulSoup) -> list[Link]:
