@@ -324,6 +324,8 @@ def test_alternative_text_is_required_and_must_say_something():
         plots.show(figure, "")
     with pytest.raises(ValueError, match="at least 20 characters"):
         plots.show(figure, "A plot.")
+    with pytest.raises(ValueError, match="at least 20 characters"):
+        plots.redisplay(figure)
 
 
 def test_every_figure_writes_its_own_alternative_text():
@@ -381,6 +383,11 @@ print("open figures:", plt.get_fignums())
 ---
 unshown, axes = plots.figure()
 unshown
+---
+first = plots.show_gallery([picture], ["First picture"], display=False)
+second = plots.show_gallery([picture], ["Second picture"], display=False)
+handle = plots.redisplay(first)
+handle = plots.redisplay(second, handle)
 """
 
 
@@ -397,7 +404,7 @@ def executed():
 
 
 def test_notebooks_store_alternative_text_and_show_each_figure_once(executed):
-    first, second, third, fourth = (cell.outputs for cell in executed.cells)
+    first, second, third, fourth, _ = (cell.outputs for cell in executed.cells)
     for outputs in (first, second):
         assert [output.output_type for output in outputs] == ["display_data"]
         metadata = outputs[0].metadata
@@ -409,12 +416,17 @@ def test_notebooks_store_alternative_text_and_show_each_figure_once(executed):
     assert "plots.show(figure, alt=" in fourth[0].text
 
 
+def test_a_figure_takes_the_place_of_another_with_its_own_text(executed):
+    (output,) = executed.cells[4].outputs
+    assert "Second picture" in output.metadata["image/png"]["alt"]
+
+
 def test_pages_made_from_notebooks_have_alternative_text(executed):
     nbconvert = pytest.importorskip("nbconvert")
     bs4 = pytest.importorskip("bs4")
     page, _ = nbconvert.HTMLExporter(template_name="classic").from_notebook_node(executed)
     shown = [image.get("alt") for image in bs4.BeautifulSoup(page, "html.parser")("img")]
-    assert shown == [cell.outputs[0].metadata["alt"] for cell in executed.cells[:2]]
+    assert shown == [executed.cells[cell].outputs[0].metadata["alt"] for cell in (0, 1, 4)]
 
 
 # ----------------------------------------------------------------------- predictions

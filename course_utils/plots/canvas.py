@@ -99,9 +99,9 @@ def show(fig: Figure, alt: str, caption: str | None = None) -> None:
     ValueError
         If `alt` is missing or too short to describe anything.
     """
+    fig.alt = check_alt(alt)
     if caption:
         add_caption(fig, caption)
-    fig.alt = check_alt(alt)
     redisplay(fig)
 
 
@@ -119,16 +119,22 @@ def redisplay(fig: Figure, handle: Any = None) -> Any:
     -------
     IPython.display.DisplayHandle or None
         For the next call; None outside IPython, where nothing is displayed.
+
+    Raises
+    ------
+    ValueError
+        If the figure has no alternative text yet: use `show` for a figure of your own.
     """
+    alt = check_alt(getattr(fig, "alt", None))
     fig.was_shown = True
     close(fig)
     if not _in_ipython():
         return None
     from IPython.display import DisplayHandle
 
-    picture = base64.b64encode(to_png(fig, fig.alt)).decode("ascii")
-    data = {"image/png": picture, "text/plain": f"Figure: {fig.alt}"}
-    metadata = {"image/png": {"alt": fig.alt}, "alt": fig.alt}
+    picture = base64.b64encode(to_png(fig, alt)).decode("ascii")
+    data = {"image/png": picture, "text/plain": f"Figure: {alt}"}
+    metadata = {"image/png": {"alt": alt}, "alt": alt}
     if handle is None:
         handle = DisplayHandle()
         handle.display(data, raw=True, metadata=metadata)
