@@ -12,6 +12,7 @@ import contextlib
 import io
 import warnings
 from collections import Counter
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -69,7 +70,10 @@ def fold_batch_norm(model: object) -> nn.Module | None:
             warnings.simplefilter("ignore")
             copy = _copy_structure(model, {})
             recorded = fx.GraphModule(copy, _Tracer().trace(copy))
-            return recorded if _fold(recorded) else None
+            if not _fold(recorded):
+                return None
+            _activate_in_place(recorded)
+            return recorded
     except Exception:
         # Whatever stops a recording, the network itself still runs: slower, never wrong.
         return None
@@ -138,6 +142,48 @@ def _fold(recorded: fx.GraphModule) -> int:
             n_folded += 1
     recorded.recompile()
     return n_folded
+
+
+def _activate_in_place(recorded: fx.GraphModule) -> None:
+    """Let ReLU and ReLU6 overwrite a convolution's output that nothing else reads.
+
+    The gradients of both need no more than the activation's result, which the next convolution
+    stores anyway: this halves the memory of a forward pass.
+    """
+    modules = dict(recorded.named_modules())
+    in_place = {nn.ReLU: nn.ReLU(inplace=True), nn.ReLU6: _ClipInPlace()}
+    for node in recorded.graph.nodes:
+        activation = modules[node.target] if node.op == "call_module" else None
+        if type(activation) not in in_place or "forward" in vars(activation):
+            continue
+        (source,) = node.args
+        is_convolution = source.op == "call_module" and type(modules[source.target]) is nn.Conv2d
+        if is_convolution and len(source.users) == 1:
+            node.target = f"in_place_{type(activation).__name__}"
+            recorded.add_submodule(node.target, in_place[type(activation)])
+    recorded.recompile()
+
+
+class _ClipInPlace(nn.Module):
+    """ReLU6 that stores only its result; PyTorch's in-place one stores a copy of its input too."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return _Clip.apply(features)
+
+
+class _Clip(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        features.clamp_(0, 6)
+        ctx.mark_dirty(features)
+        ctx.save_for_backward(features)
+        return features
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (clipped,) = ctx.saved_tensors
+        # where the result is 0 or 6 the input was clipped, and PyTorch's gradient is 0 there too
+        return torch.ops.aten.hardtanh_backward(gradient, clipped, 0, 6)
 
 
 def _is_pair(convolution: nn.Module, norm: nn.Module) -> bool:
