@@ -105,6 +105,7 @@ def execute(
             str(target),
             parameters=parameters,
             kernel_name="python3",
+            language="python",
             cwd=str(source.parent),
             progress_bar=bar,
             execution_timeout=timeout,

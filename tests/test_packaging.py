@@ -1,0 +1,234 @@
+"""What is installed and where it comes from: one list of versions, one name of the repository."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from course_utils import launch
+from tools import tasks
+
+ROOT = tasks.ROOT
+PROJECT = tomllib.loads(tasks.PROJECT.read_text(encoding="utf-8"))["project"]
+LOCK = tasks.LOCK.read_text(encoding="utf-8")
+PINS = [Requirement(line) for line in LOCK.splitlines() if line and not line.startswith("#")]
+
+
+def declared() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"].values()
+    return [
+        Requirement(text) for text in [*PROJECT["dependencies"], *(x for e in extras for x in e)]
+    ]
+
+
+# --- versions -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("requirement", declared(), ids=lambda requirement: requirement.name)
+def test_lock_satisfies_what_the_package_declares(requirement: Requirement):
+    name = canonicalize_name(requirement.name)
+    pins = [pin for pin in PINS if canonicalize_name(pin.name) == name]
+    assert pins, f"requirements.lock lacks {name}: run `python tools/tasks.py lock`"
+    for pin in pins:
+        (exact,) = pin.specifier
+        assert requirement.specifier.contains(exact.version), f"{pin} does not fit {requirement}"
+
+
+def test_lock_is_exact_and_portable():
+    for pin in PINS:
+        (exact,) = pin.specifier
+        assert exact.operator == "==", pin
+        assert "*" not in exact.version, pin
+        assert not tasks.LEFT_TO_TORCH.match(pin.name), f"{pin.name} is for torch to ask for"
+    assert set(tasks.LOCKED_VERSIONS) <= set(LOCK.splitlines())
+    assert "://" not in LOCK, "no address: packages come from the index that pip is set up with"
+    assert "--" not in LOCK.replace("# ", ""), "no options"
+    assert "tasks.py lock" in LOCK.split("\n")[1], "the header says how it is made"
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+@pytest.mark.parametrize("python", ["3.11.9", "3.12.9", "3.13.1"])
+def test_lock_names_each_package_once_on_each_platform(platform: str, python: str):
+    names = {"linux": "posix", "darwin": "posix", "win32": "nt"}
+    environment = {
+        "sys_platform": platform,
+        "os_name": names[platform],
+        "python_full_version": python,
+        "python_version": python.rpartition(".")[0],
+        "implementation_name": "cpython",
+        "platform_machine": "x86_64",
+    }
+    chosen = [pin.name for pin in PINS if not pin.marker or pin.marker.evaluate(environment)]
+    assert len(chosen) == len(set(chosen))
+    assert {"torch", "torchvision", "captum", "papermill", "nbval", "ruff"} <= set(chosen)
+
+
+def test_conda_environment_says_the_same():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    python, pip, with_pip = environment["dependencies"]
+    assert python.replace(" ", "").startswith("python" + PROJECT["requires-python"])
+    assert pip == "pip"
+    assert with_pip == {"pip": ["-r requirements.lock", "-e ."]}
+
+
+def test_python_version_is_stated_once():
+    assert PROJECT["requires-python"] == ">=" + ".".join(map(str, tasks.MINIMUM_PYTHON))
+
+
+def test_tasks_need_nothing_but_python():
+    tree = ast.parse((ROOT / "tools" / "tasks.py").read_text(encoding="utf-8"))
+    imported = {
+        (node.module if isinstance(node, ast.ImportFrom) else alias.name).split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported <= {*sys.stdlib_module_names, "__future__"}
+
+
+def test_licences():
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Permission is hereby granted, free of charge" in text
+    assert "creativecommons.org/licenses/by/4.0" in text
+    assert text.count("Copyright (c) The course authors") == 2
+    assert PROJECT["license"] == "MIT AND CC-BY-4.0"
+
+
+# --- continuous integration -----------------------------------------------------------------------
+
+
+def test_ci_runs_the_test_command():
+    script = ROOT / ".ci" / "run"
+    assert "set -euo pipefail" in script.read_text()
+    assert script.read_text().rstrip().endswith("exec make test")
+    if os.name == "posix":
+        assert os.access(script, os.X_OK)
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    systems = {
+        job["os"].split("-")[0] for job in workflow["jobs"]["test"]["strategy"]["matrix"]["include"]
+    }
+    assert systems == {"ubuntu", "macos", "windows"}
+    commands = [step.get("run") for job in workflow["jobs"].values() for step in job["steps"]]
+    assert {".ci/run", "python tools/tasks.py test", "make run"} <= set(commands)
+
+
+# --- one name of the repository -------------------------------------------------------------------
+
+
+def test_every_place_names_the_same_repository():
+    slug = tasks.repository_slug()
+    assert PROJECT["urls"]["Repository"] == f"https://github.com/{slug}"
+    files = [ROOT / "README.md", *(ROOT / "notebooks").rglob("*.ipynb")]
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        named = re.findall(r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)", text)
+        named += re.findall(r"src=https://github\.com/([\w.-]+/[\w.-]+)", text)
+        named += re.findall(r"git\+https://github\.com/([\w.-]+/[\w-]+)", text)
+        assert named, f"{path.name} has no badges"
+        assert set(named) == {slug}, f"{path.name}: run `python tools/tasks.py slug {slug}`"
+
+
+def test_installed_package_names_the_repository():
+    advice = "installed from an older pyproject.toml: install again"
+    assert launch.repository_slug() == tasks.repository_slug(), advice
+
+
+def test_slug_renames_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    (tmp_path / "notebooks").mkdir()
+    project = tmp_path / "pyproject.toml"
+    project.write_text('[project.urls]\nRepository = "https://github.com/old/course"\n')
+    readme, notebook = tmp_path / "README.md", tmp_path / "notebooks" / "00_a.ipynb"
+    readme.write_text(launch.badges("00_a.ipynb", "old/course") + " github.com/old/course-notes")
+    bootstrap = json.dumps(launch.bootstrap_cell("old/course"))
+    notebook.write_text(f'{{"source": {bootstrap}}}\n')
+    monkeypatch.setattr(tasks, "ROOT", tmp_path)
+    monkeypatch.setattr(tasks, "PROJECT", project)
+    assert tasks.main(["slug", "new.name/my-course"]) == 0
+    assert tasks.repository_slug() == "new.name/my-course"
+    assert launch.badges("00_a.ipynb", "new.name/my-course") in readme.read_text()
+    assert "old/course-notes" in readme.read_text(), "another repository keeps its name"
+    assert json.loads(notebook.read_text())["source"] == launch.bootstrap_cell("new.name/my-course")
+    assert tasks.main(["slug", "not a slug"]) == 2
+    assert "OWNER/NAME" in capsys.readouterr().err
+
+
+# --- Colab and Kaggle -----------------------------------------------------------------------------
+
+
+def test_where(monkeypatch: pytest.MonkeyPatch):
+    for variable in (launch.COLAB_VARIABLE, launch.KAGGLE_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    assert launch.where() == "script"
+    monkeypatch.setenv(launch.KAGGLE_VARIABLE, "Interactive")
+    assert launch.where() == "kaggle"
+    monkeypatch.setenv(launch.COLAB_VARIABLE, "release")
+    assert launch.where() == "colab"
+
+
+@pytest.mark.parametrize(
+    ("urls", "reason"),
+    [
+        (["Documentation, https://github.com/a/b"], "no 'Repository' URL"),
+        (["Repository, https://example.org/a/b"], "no 'Repository' URL"),
+        (None, "no 'Repository' URL"),
+    ],
+)
+def test_repository_must_be_known(urls, reason: str, monkeypatch: pytest.MonkeyPatch):
+    class Metadata:
+        def get_all(self, name: str):
+            return urls
+
+    monkeypatch.setattr(importlib.metadata, "metadata", lambda name: Metadata())
+    with pytest.raises(LookupError, match=reason):
+        launch.repository_slug()
+
+
+def run_bootstrap(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess:
+    """Run the cell in an interpreter that has no course_utils, with pip replaced by a witness."""
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in (launch.COLAB_VARIABLE, launch.KAGGLE_VARIABLE)
+    }
+    witness = "import subprocess\nsubprocess.run = lambda command, **options: print(*command[1:])\n"
+    script = tmp_path / "cell.py"
+    script.write_text(witness + launch.bootstrap_cell("some/course"), encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, "-I", "-S", str(script)],
+        capture_output=True,
+        text=True,
+        env={**kept, **variables},
+        cwd=tmp_path,
+    )
+
+
+def test_bootstrap_does_nothing_on_a_laptop(tmp_path: Path):
+    done = run_bootstrap(tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("variable", [launch.COLAB_VARIABLE, launch.KAGGLE_VARIABLE])
+def test_bootstrap_installs_where_hosted(variable: str, tmp_path: Path):
+    done = run_bootstrap(tmp_path, **{variable: "1"})
+    assert done.stdout.split() == [
+        *("-m", "pip", "install", "--quiet"),
+        "git+https://github.com/some/course",
+    ]
+
+
+def test_bootstrap_is_short_and_needs_no_magic():
+    lines = launch.bootstrap_cell("some/course").split("\n")
+    assert len(lines) <= 12
+    assert not any(line.lstrip().startswith(("!", "%")) for line in lines)
