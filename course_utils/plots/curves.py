@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any, Literal
 
 import numpy as np
@@ -219,7 +220,7 @@ def plot_curves(
         Mean with its 95 % interval (mean ± 1.96 standard errors), or median with the middle half of
         the runs.
     controls : sequence of str
-        Names drawn in grey and dashed: what a method must beat.
+        Names drawn in grey, each with its own dashes: what a method must beat.
     area : bool
         Write the area under each curve (trapezoid rule, divided by the range of x) at its name.
     percent : bool
@@ -231,6 +232,7 @@ def plot_curves(
     fig, axes = figure(width=9.2, height=4.6, title=title)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     ends, words, runs = [], [], 1
+    dashes = cycle([(0, (4, 2)), (0, (1, 1.3)), (0, (6, 2, 1, 2))])
     for index, (name, values) in enumerate(curves.items()):
         _, values = _rows(name, x, values)
         runs = max(runs, len(values))
@@ -239,7 +241,7 @@ def plot_curves(
         color = "#8b95a1" if control else style.SERIES[index % len(style.SERIES)]
         if len(values) > 2:
             axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
-        axes.plot(x, middle, color=color, linestyle=(0, (4, 2)) if control else "-")
+        axes.plot(x, middle, color=color, linestyle=next(dashes) if control else "-")
         mean_height = float(np.trapezoid(middle, x) / (x[-1] - x[0]))
         text = f"{name} ({style.format_number(mean_height, 2)})" if area else name
         ends.append((x[-1], middle[-1], text, color))

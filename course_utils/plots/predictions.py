@@ -112,7 +112,7 @@ def plot_predictions(
             "expected as many of each"
         )
     ncols = min(ncols or -(-len(pictures) // -(-len(pictures) // 4)), len(pictures))
-    width = min((style.WIDTH - 2 * MARGIN - _CARD_GAP * (ncols - 1)) / ncols, 3.0)
+    width = min((style.WIDTH - 2 * MARGIN - _CARD_GAP * (ncols - 1)) / ncols, 2.5)
     cards = _Cards(
         width=width,
         photo=width * max(min(p.shape[0] / p.shape[1], 1.0) for p in pictures),
@@ -167,7 +167,8 @@ class _Cards:
     ) -> None:
         """Draw a photograph, its name above it and its bars under it."""
         name = style.shorten(name, self.width, style.SIZE_PANEL, bold=True)
-        sheet.text(x, y, name, fontsize=style.SIZE_PANEL, fontweight="bold")
+        kind = {"fontsize": style.SIZE_PANEL, "fontweight": "bold"}
+        sheet.text(x, y + 0.19, name, va="baseline", **kind)
         y += self.name
         _draw_photo(sheet.axes(x, y, self.width, self.photo), picture)
         y += self.photo + 0.08

@@ -17,7 +17,7 @@ from .canvas import CourseFigure, finish
 from .panels import Panel, Ready, Scale, draw_panel, join, on_scales, prepare
 
 MARGIN, GAP, ROW_GAP = 0.14, 0.14, 0.14
-_MAX_PANEL, _MIN_WIDTH = 2.9, 5.0
+_MAX_PANEL, _MIN_WIDTH = 2.6, 5.0
 _ROW_TITLE_WIDTHS = (0.8, 1.9)
 _BAR_HEIGHT = 0.52
 #: Panels taller than this, as a multiple of their width, are shown smaller.
@@ -111,7 +111,7 @@ def show_grid(
         Heading, text drawn under the figure, and alternative text (made from the content if left
         out).
     panel_width : float, optional
-        In inches; by default the row fills the page, at most 2.9.
+        In inches; by default the row fills the page, at most 2.6.
     display : bool
         False only returns the figure.
 
