@@ -7,6 +7,7 @@
 For everything else use Captum itself.
 """
 
+from .deeplift import deeplift
 from .gradcam import grad_cam
 from .paths import (
     METHODS,
@@ -21,6 +22,7 @@ __all__ = [
     "METHODS",
     "PathAttribution",
     "PathGradients",
+    "deeplift",
     "grad_cam",
     "integrated_gradients",
     "path_gradients",
