@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -26,7 +25,18 @@ PROMISE = (
     "real networks, honest pictures, on your own laptop."
 )
 
-THUMBNAIL_WIDTH = 960  # pixels: twice the width of a card, for dense screens
+#: Size of a card's picture in pixels, twice what it is shown at, for dense screens; and its margin.
+THUMBNAIL_SIZE, THUMBNAIL_MARGIN = (800, 500), 28
+
+
+@dataclass
+class Thumbnail:
+    """A lesson's picture on its card."""
+
+    address: str
+    source: str  # the whole figure
+    alt: str
+    cropped: bool
 
 
 @dataclass
@@ -41,8 +51,7 @@ class Lesson:
     content: str = ""
     badges: list[page.Link] = field(default_factory=list)
     contents: list[page.Heading] = field(default_factory=list)
-    thumbnail: str | None = None
-    thumbnail_alt: str = ""
+    thumbnail: Thumbnail | None = None
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -158,19 +167,13 @@ def convert(lesson: Lesson, target: Path, slug: str, names: set[str]) -> None:
     page.wrap_tables(soup)
     page.mark_asides(soup)
     lesson.content = str(soup)
-    lesson.thumbnail, lesson.thumbnail_alt = thumbnail(lesson, soup, target)
+    lesson.thumbnail = make_thumbnail(lesson, soup, target)
     download = target / "notebooks" / f"{lesson.name}.ipynb"
     normalize.write(normalize.normalized(lesson.notebook), download)
 
 
-def thumbnail(lesson: Lesson, soup: BeautifulSoup, target: Path) -> tuple[str | None, str]:
-    """Make a lesson's small picture: of the cell tagged ``thumbnail``, else its first picture.
-
-    Returns
-    -------
-    address, alt
-        None and an empty text if the lesson has no picture.
-    """
+def make_thumbnail(lesson: Lesson, soup: BeautifulSoup, target: Path) -> Thumbnail | None:
+    """Make a lesson's card picture: of the cell tagged ``thumbnail``, else its first figure."""
     tagged = [
         picture
         for number, cell in enumerate(lesson.notebook.cells, start=1)
@@ -178,13 +181,31 @@ def thumbnail(lesson: Lesson, soup: BeautifulSoup, target: Path) -> tuple[str | 
         for picture in soup.select(f"#cell-{number} figure.picture img")
     ]
     pictures = tagged or soup.select("figure.picture img")
-    raster = [image for image in pictures if not image["src"].endswith(".svg")]
+    raster = [image for image in pictures if not str(image["src"]).endswith(".svg")]
     if not raster:
-        return None, ""
-    source = target / str(raster[0]["src"])
-    with Image.open(io.BytesIO(source.read_bytes())) as image:
-        small = image.convert("RGB")
-        small.thumbnail((THUMBNAIL_WIDTH, 4 * THUMBNAIL_WIDTH), Image.Resampling.LANCZOS)
-        address = f"files/{lesson.name}/thumbnail.png"
-        small.save(target / address, optimize=True)
-    return address, str(raster[0]["alt"])
+        return None
+    source, alt = str(raster[0]["src"]), str(raster[0]["alt"])
+    with Image.open(target / source) as image:
+        small, cropped = on_card(image.convert("RGB"))
+    address = f"files/{lesson.name}/thumbnail.png"
+    small.save(target / address, optimize=True)
+    return Thumbnail(address, source, alt, cropped)
+
+
+def on_card(figure: Image.Image) -> tuple[Image.Image, bool]:
+    """Fit a figure to a card: as wide as the card, its foot cut off where it is taller.
+
+    Returns
+    -------
+    card, cropped
+        The picture in `THUMBNAIL_SIZE`, on white, and whether the figure's foot is missing.
+    """
+    width, height = THUMBNAIL_SIZE
+    inner = width - 2 * THUMBNAIL_MARGIN
+    scaled_height = round(figure.height * inner / figure.width)
+    scaled = figure.resize((inner, scaled_height), Image.Resampling.LANCZOS)
+    room = height - 2 * THUMBNAIL_MARGIN
+    top = THUMBNAIL_MARGIN + max(0, (room - scaled_height) // 2)
+    card = Image.new("RGB", THUMBNAIL_SIZE, "white")
+    card.paste(scaled, (THUMBNAIL_MARGIN, top))
+    return card, scaled_height > room
