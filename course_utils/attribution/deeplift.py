@@ -43,47 +43,16 @@ from ._inputs import (
 from .paths import PathAttribution, _pick_chunk_size
 
 # By the name that PyTorch gives them; a trailing underscore (in place) is cut off first.
-_ELEMENTWISE = frozenset(
-    [
-        "relu",
-        "relu6",
-        "hardtanh",
-        "leaky_relu",
-        "prelu",
-        "elu",
-        "selu",
-        "celu",
-        "gelu",
-        "silu",
-        "mish",
-        "softplus",
-        "hardswish",
-        "hardsigmoid",
-        "sigmoid",
-        "logsigmoid",
-        "log_sigmoid",
-        "tanh",
-        "softsign",
-        "hardshrink",
-        "softshrink",
-        "tanhshrink",
-        "threshold",
-        "_threshold",
-        "clamp",
-        "clip",
-        "abs",
-        "exp",
-        "log",
-        "sqrt",
-        "rsqrt",
-        "square",
-        "pow",
-        "reciprocal",
-    ]
-)
-_MAXIMA = frozenset(f"{kind}max_pool{n}d" for kind in ("", "adaptive_") for n in (1, 2, 3)) | {
-    "amax"
-}
+# fmt: off
+_ELEMENTWISE = frozenset({
+    "relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish",
+    "softplus", "sigmoid", "logsigmoid", "log_sigmoid", "tanh", "softsign", "hardtanh",
+    "hardswish", "hardsigmoid", "hardshrink", "softshrink", "tanhshrink", "threshold", "_threshold",
+    "clamp", "clip", "abs", "exp", "log", "sqrt", "rsqrt", "square", "pow", "reciprocal",
+})
+# fmt: on
+_POOLINGS = {f"{kind}max_pool{n}d" for kind in ("", "adaptive_") for n in (1, 2, 3)}
+_MAXIMA = frozenset({"amax", *_POOLINGS})
 _PRODUCTS = frozenset({"mul", "multiply"})
 
 #: Completeness error, as a part of the score difference, above which a warning is due.
@@ -198,12 +167,12 @@ class _Rules(TorchFunctionMode):
             return func(*args, **kwargs)
         if name in _ELEMENTWISE or name in _MAXIMA:
             rule = _Rescale if name in _ELEMENTWISE else _CrossMax
-            if not in_place:
-                return rule.apply(features, lambda copy: func(copy, *args[1:], **kwargs))
             changed = rule.apply(
-                features.clone(), lambda copy: func(copy.clone(), *args[1:], **kwargs)
+                features,
+                # a leaf, which the rule records from, cannot be changed in place
+                lambda leaf: func(leaf.clone() if in_place else leaf, *args[1:], **kwargs),
             )
-            return features.copy_(changed)
+            return features.copy_(changed) if in_place else changed
         if name in _PRODUCTS and _depends(args[1]):
             product = _product(features, args[1])
             return features.copy_(product) if in_place else product
@@ -233,10 +202,10 @@ class _Recorded(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pair: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
         with torch.enable_grad():
-            inputs = pair.detach().requires_grad_()
+            inputs = pair.detach().clone().requires_grad_()
             outputs = function(inputs)
         ctx.save_for_backward(inputs, outputs)
-        return outputs.detach()
+        return outputs.detach().clone()  # both are copies: the network may go on in place
 
 
 class _Rescale(_Recorded):

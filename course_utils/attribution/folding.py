@@ -73,6 +73,7 @@ def fold_batch_norm(model: object) -> nn.Module | None:
             if not _fold(recorded):
                 return None
             _activate_in_place(recorded)
+            recorded.delete_all_unused_submodules()
             return recorded
     except Exception:
         # Whatever stops a recording, the network itself still runs: slower, never wrong.
