@@ -365,7 +365,7 @@ def lab(options: argparse.Namespace) -> int:
 
 def bench(options: argparse.Namespace) -> int:
     """Measure speed and memory; results go to build/bench.json."""
-    return call([working_python(options), "tools/bench.py", *options.rest])
+    return call([working_python(options), "-m", "tools.bench", *options.rest])
 
 
 def lint(options: argparse.Namespace) -> int:
