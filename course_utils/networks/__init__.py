@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -398,9 +399,10 @@ def _assemble(architecture: Architecture, state: dict[str, Tensor], origin: str)
 
 def _banner(requested: str, used: str, unavailable: assets.AssetUnavailable) -> str:
     wanted, running = NETWORKS[requested].title, NETWORKS[used].title
-    return (
-        f"┌─ {running} stands in for {wanted}\n"
-        f"│  The weights of {wanted} could not be had: {unavailable.reasons[-1]}.\n"
-        f"│  {running} runs instead, with its own real ImageNet weights; captions say so.\n"
-        f"└─ To get {wanted}: {unavailable.advice}"
+    lines = textwrap.wrap(
+        f"The weights of {wanted} could not be had ({unavailable.reasons[-1]}). {running} runs "
+        "instead, with its own real ImageNet weights, and captions say so. "
+        f"To get {wanted}: {unavailable.advice}",
+        width=92,
     )
+    return "\n│  ".join([f"┌─ {running} stands in for {wanted}", *lines]) + "\n└─"
