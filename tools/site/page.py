@@ -152,7 +152,7 @@ def localize_pictures(soup: BeautifulSoup) -> list[str]:
 def wrap_tables(soup: BeautifulSoup) -> None:
     """Let wide tables scroll by themselves instead of the whole page."""
     for table in soup.find_all("table"):
-        table.wrap(soup.new_tag("div", attrs={"class": "table", "tabindex": "0"}))
+        table.wrap(soup.new_tag("div", attrs={"class": "table"}))
 
 
 def mark_asides(soup: BeautifulSoup) -> None:
