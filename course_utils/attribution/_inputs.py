@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+Result = TypeVar("Result")
 #: What can be explained: images (N, C, H, W) in, one score per class (N, classes) out.
 Forward = Callable[[Tensor], Tensor]
 #: One class for all images, or one per image.
@@ -178,3 +181,18 @@ def check_targets(target: Target, n_images: int, n_classes: int, device: torch.d
                 f"from 0 to {n_classes - 1}."
             )
     return torch.tensor(classes, device=device).expand(n_images)
+
+
+def in_fastest_layout(
+    run: Callable[[Tensor], Result], images: Tensor, fast: bool = True
+) -> tuple[Result, torch.memory_format]:
+    """Return ``run(images)`` and the memory layout of the images that it ran with.
+
+    On a CPU convolutions are faster channels-last. But a network that calls ``x.view`` on
+    activations stops with a RuntimeError then, and needs its images contiguous.
+    """
+    if fast and images.device.type == "cpu":
+        with contextlib.suppress(RuntimeError):
+            layout = torch.channels_last
+            return run(images.contiguous(memory_format=layout)), layout
+    return run(images.contiguous()), torch.contiguous_format

@@ -10,7 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import runtime
-from ._inputs import Target, check_images, check_model, check_outputs, check_targets
+from ._inputs import (
+    Target,
+    check_images,
+    check_model,
+    check_outputs,
+    check_targets,
+    in_fastest_layout,
+)
 from .paths import _pick_chunk_size
 
 
@@ -67,19 +74,25 @@ def grad_cam(
     inputs = check_images(inputs)
     check_model(model, inputs)
     layer = _find_layer(model, layer)
+    size = _pick_chunk_size(chunk_size, inputs)
+    result, _ = in_fastest_layout(lambda images: _maps(model, images, target, layer, size), inputs)
+    result = F.relu(result) if relu else result
+    if not upsample:
+        return result
+    return F.interpolate(result, inputs.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _maps(model: nn.Module, inputs: Tensor, target: Target, layer: nn.Module, size: int) -> Tensor:
+    """Compute the signed maps (N, 1, H', W') of all images, `size` at a time."""
     maps = []
-    for start in range(0, len(inputs), size := _pick_chunk_size(chunk_size, inputs)):
+    for start in range(0, len(inputs), size):
         images = inputs[start : start + size]
         with _cut_at(layer) as cuts:
             outputs = check_outputs(model(images), len(images))
         targets = check_targets(target, len(inputs), outputs.shape[1], inputs.device)
         scores = outputs.gather(1, targets[start : start + size, None])
         maps.append(_weighted_maps(_only(cuts), scores))
-    result = torch.cat(maps)
-    result = F.relu(result) if relu else result
-    if not upsample:
-        return result
-    return F.interpolate(result, inputs.shape[-2:], mode="bilinear", align_corners=False)
+    return torch.cat(maps)
 
 
 def _weighted_maps(features: Tensor, scores: Tensor) -> Tensor:

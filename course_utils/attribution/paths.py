@@ -21,6 +21,7 @@ from ._inputs import (
     check_outputs,
     check_targets,
     expand_baselines,
+    in_fastest_layout,
 )
 from .folding import fold_batch_norm, same_scores
 
@@ -330,9 +331,10 @@ class _Path:
         self.chunk_size = _pick_chunk_size(chunk_size, self.inputs)
         # sums over thousands of gradients are kept in double precision, which MPS does not have
         self.precise = torch.float32 if self.inputs.device.type == "mps" else torch.float64
-        self.layout = torch.contiguous_format
         ends = torch.cat([self.inputs[:1], self.baselines[:1]])
-        first = self._probe(model, ends, fast)
+        with torch.no_grad():
+            outputs, self.layout = in_fastest_layout(model, ends, fast)
+        first = check_outputs(outputs, len(ends))
         self.targets = check_targets(target, len(self.inputs), first.shape[1], self.inputs.device)
         self.score_difference = self._score_difference(model, first)
         self.forward = self._fastest(model, ends, first) if fast else model
@@ -364,18 +366,6 @@ class _Path:
 
     def _baselines(self, images: slice) -> Tensor:
         return self.baselines if len(self.baselines) == 1 else self.baselines[images]
-
-    def _probe(self, model: Forward, ends: Tensor, fast: bool) -> Tensor:
-        """Scores at both ends of the first path; chooses the layout of the images on the way."""
-        with torch.no_grad():
-            if fast and ends.device.type == "cpu":
-                try:
-                    outputs = model(ends.contiguous(memory_format=torch.channels_last))
-                    self.layout = torch.channels_last
-                    return check_outputs(outputs, len(ends))
-                except RuntimeError:
-                    pass  # x.view(...) in a forward pass needs contiguous activations
-            return check_outputs(model(ends), len(ends))
 
     def _score_difference(self, model: Forward, first: Tensor) -> Tensor:
         """Score of each input minus that of its baseline (N,), by the model as it is."""

@@ -1,0 +1,387 @@
+"""Speed and memory, side by side: ``python tools/bench.py [--quick] [--only ig,import,…]``.
+
+Prints what the course's attribution functions cost beside Captum's and beside plain forward and
+backward passes, says which of the project's bars hold on this machine, and writes
+``build/bench.json``. Whatever is compared takes turns (A B C A B C …), each in a process of its own
+where a user would have it so; figures are medians. Close other programs first: only ratios travel
+from one machine to another, and even they suffer where two programs fight for the same cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+CHILD = ROOT / "tools" / "bench_child.py"
+REPORT = ROOT / "build" / "bench.json"
+NETWORKS = ("efficientnet_lite0", "squeezenet1_1")
+INTERNAL_BATCH_SIZES = (4, 8, 16, 32)
+# Captum's default holds all steps at once: it runs only if it is expected to fit in this much
+MEMORY_SHARE = 0.6
+
+#: At 50 steps: times as fast as Captum's default and as its best internal_batch_size.
+SPEED_BARS = {"efficientnet_lite0": (5.0, 2.0), "squeezenet1_1": (3.5, 1.6)}
+
+
+@dataclass
+class Bar:
+    """A promise of the project, and whether it holds here."""
+
+    name: str
+    measured: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether the measured value is on the right side of the limit."""
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
+
+    def __str__(self) -> str:
+        """Return one line of the summary."""
+        sign = "≥" if self.at_least else "≤"
+        verdict = "holds" if self.holds else "FAILS"
+        return f"{verdict}  {self.name}: {self.measured:.3g} ({sign} {self.limit:g})"
+
+
+@dataclass
+class Candidate:
+    """One way to compute the same attributions."""
+
+    name: str
+    arguments: dict[str, Any]
+    environment: dict[str, str]
+
+
+@dataclass
+class Bench:
+    """What was asked for, what came out."""
+
+    quick: bool
+    results: dict[str, Any]
+    bars: list[Bar]
+
+    def rounds(self, full: int) -> int:
+        """Return how often to repeat something that deserves `full` repetitions."""
+        return 1 if self.quick else full
+
+
+def child(job: str, environment: dict[str, str] | None = None, **arguments: Any) -> dict[str, Any]:
+    """Run one measurement in a fresh process and return what it found."""
+    settings = {"COURSE_DATA_SOURCE": "embedded", "TQDM_DISABLE": "1", **(environment or {})}
+    finished = subprocess.run(
+        [sys.executable, str(CHILD), job, json.dumps(arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **settings},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if finished.returncode:
+        raise RuntimeError(f"{job} {arguments} failed:\n{finished.stderr[-2000:]}")
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under a header, the first column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    for row in (header, *rows):
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        print("  " + "  ".join(cells))
+    print()
+
+
+# --- integrated gradients --------------------------------------------------------------------
+
+
+def bench_ig(bench: Bench) -> None:
+    """Integrated gradients: time and memory against Captum, cost per gradient, completeness."""
+    for network in NETWORKS:
+        at_50 = compare(bench, network, 50, rounds=bench.rounds(3))
+        speed_bars(bench, network, at_50)
+        best = best_internal(at_50)
+        peaks = {50: at_50["ours"]["mib"]}
+        for n_steps, rounds in ((300, 2), (1000, 1)):
+            if bench.quick and n_steps == 1000:
+                continue
+            found = compare(bench, network, n_steps, bench.rounds(rounds), best, at_50)
+            peaks[n_steps] = found["ours"]["mib"]
+        most = max(peaks)
+        name = f"{network}: peak memory at {most} steps / at 50"
+        bench.bars.append(Bar(name, peaks[most] / peaks[50], 1.1))
+        beside_raw(bench, network)
+    completeness(bench)
+
+
+def candidates(internal: Sequence[int]) -> list[Candidate]:
+    """Ours, and Captum in every way that a user might call it."""
+    system = {"COURSE_ALLOCATOR": "system"}
+    captum = {"method": "captum"}
+    return [
+        Candidate("ours", {"method": "ours"}, {}),
+        Candidate("Captum default", captum, system),
+        Candidate("Captum default, tuned allocator", {**captum, "tuned": True}, {}),
+        *(
+            Candidate(f"Captum internal_batch_size={size}", {**captum, "batch": size}, system)
+            for size in internal
+        ),
+        *(
+            Candidate(
+                f"Captum internal_batch_size={size}, tuned allocator",
+                {**captum, "batch": size, "tuned": True},
+                {},
+            )
+            for size in internal[-1:]
+        ),
+    ]
+
+
+def compare(
+    bench: Bench,
+    network: str,
+    n_steps: int,
+    rounds: int,
+    internal: int | None = None,
+    at_50: dict[str, Any] | None = None,
+) -> dict[str, dict[str, float]]:
+    """Measure all candidates in turns, print the table, return medians by candidate."""
+    chosen = candidates((internal,) if internal else INTERNAL_BATCH_SIZES)
+    chosen, skipped = fitting(chosen, n_steps, at_50)
+    runs: dict[str, list[dict[str, float]]] = {candidate.name: [] for candidate in chosen}
+    for _ in range(rounds):
+        for candidate in chosen:
+            arguments = {"network": network, "n_steps": n_steps, **candidate.arguments}
+            runs[candidate.name].append(
+                child("integrated_gradients", candidate.environment, **arguments)
+            )
+    found = {
+        name: {key: statistics.median(run[key] for run in repeated) for key in repeated[0]}
+        for name, repeated in runs.items()
+    }
+    ours = found["ours"]
+    print(f"Integrated gradients, {network}, {n_steps} steps, one photograph ({rounds} rounds)")
+    rows = [
+        [
+            name,
+            f"{values['seconds']:.2f} s",
+            f"{values['seconds'] / ours['seconds']:.2f} x",
+            f"{values['mib']:.0f} MiB",
+            f"{values['mib'] / ours['mib']:.2f} x",
+            f"{values['delta']:+.3f}",
+        ]
+        for name, values in found.items()
+    ]
+    rows += [[name, "skipped", "", f"~{mib:.0f} MiB", "", ""] for name, mib in skipped.items()]
+    table(["", "time", "/ ours", "peak memory", "/ ours", "delta"], rows)
+    bench.results[f"ig {network} {n_steps}"] = {"found": found, "skipped": skipped}
+    return found
+
+
+def fitting(
+    chosen: list[Candidate], n_steps: int, at_50: dict[str, Any] | None
+) -> tuple[list[Candidate], dict[str, float]]:
+    """Leave out what would not fit in memory, going by what it took at 50 steps."""
+    import psutil
+
+    free = psutil.virtual_memory().available / 2**20
+    expected = {
+        candidate.name: at_50[candidate.name]["mib"] * n_steps / 50
+        for candidate in chosen
+        if at_50 is not None and "default" in candidate.name
+    }
+    skipped = {name: mib for name, mib in expected.items() if mib > MEMORY_SHARE * free}
+    return [candidate for candidate in chosen if candidate.name not in skipped], skipped
+
+
+def best_internal(found: dict[str, dict[str, float]]) -> int:
+    """Return the internal_batch_size with which Captum was fastest."""
+    names = {f"Captum internal_batch_size={size}": size for size in INTERNAL_BATCH_SIZES}
+    return names[min(names, key=lambda name: found[name]["seconds"])]
+
+
+def speed_bars(bench: Bench, network: str, found: dict[str, dict[str, float]]) -> None:
+    """Compare ours with Captum's default and its best internal_batch_size at 50 steps."""
+    ours, default = found["ours"], found["Captum default"]
+    best = found[f"Captum internal_batch_size={best_internal(found)}"]
+    over_default, over_best = SPEED_BARS[network]
+    bench.bars += [
+        Bar(
+            f"{network}, 50 steps: times as fast as Captum's default",
+            default["seconds"] / ours["seconds"],
+            over_default,
+            at_least=True,
+        ),
+        Bar(
+            f"{network}, 50 steps: times as fast as Captum's best internal_batch_size",
+            best["seconds"] / ours["seconds"],
+            over_best,
+            at_least=True,
+        ),
+    ]
+    if network == "efficientnet_lite0":
+        name = f"{network}, 50 steps: peak memory / Captum's default"
+        bench.bars.append(Bar(name, ours["mib"] / default["mib"], 1 / 8))
+
+
+def beside_raw(bench: Bench, network: str) -> None:
+    """Cost of one gradient inside integrated gradients, beside that of a plain one."""
+    n_steps = 50 if bench.quick else 100
+    found = child("beside_raw", network=network, n_steps=n_steps, rounds=bench.rounds(5))
+    raw, ours = found["raw"], found["ours"]
+    print(f"One gradient of {network}, plain (chunk size, layout) and inside ours, warm")
+    rows = [
+        [name, f"{1000 * seconds:.1f} ms", f"{seconds / ours:.2f} x"]
+        for name, seconds in [*raw.items(), ("ours", ours)]
+    ]
+    table(["", "time", "/ ours"], rows)
+    bench.results[f"raw {network}"] = found
+    best = min(raw, key=raw.__getitem__)
+    name = f"{network}: time per step / plain forward and backward at its best ({best})"
+    bench.bars.append(Bar(name, ours / raw[best], 1.1))
+
+
+def completeness(bench: Bench) -> None:
+    """Completeness error of every quadrature at the same number of gradients."""
+    errors = {network: child("completeness", network=network, n_steps=100) for network in NETWORKS}
+    print("Completeness error at 100 gradients, as a part of the score difference")
+    rows = [
+        [method, *(f"{errors[network][method]:.4f}" for network in NETWORKS)]
+        for method in errors[NETWORKS[0]]
+    ]
+    table(["", *NETWORKS], rows)
+    bench.results["completeness at 100"] = errors
+
+
+# --- the rest --------------------------------------------------------------------------------
+
+
+def bench_gradcam(bench: Bench) -> None:
+    """Grad-CAM beside Captum's, each in its own process, warm."""
+    ways = {
+        "ours": ({"method": "ours"}, {}),
+        "Captum": ({"method": "captum"}, {"COURSE_ALLOCATOR": "system"}),
+        "Captum, tuned allocator": ({"method": "captum", "tuned": True}, {}),
+    }
+    rows = []
+    for network in NETWORKS:
+        runs: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(bench.rounds(3)):
+            for name, (arguments, environment) in ways.items():
+                found = child("grad_cam", environment, network=network, calls=20, **arguments)
+                runs[name].append(found["seconds"])
+        medians = {name: statistics.median(seconds) for name, seconds in runs.items()}
+        bench.results[f"grad_cam {network}"] = medians
+        rows += [
+            [f"{network}, {name}", f"{1000 * value:.1f} ms", f"{value / medians['ours']:.2f} x"]
+            for name, value in medians.items()
+        ]
+    print("Grad-CAM at the network's usual layer")
+    table(["", "time", "/ ours"], rows)
+
+
+def bench_import(bench: Bench) -> None:
+    """Time of ``import course_utils`` beyond PyTorch's own."""
+    runs = [child("import_cost") for _ in range(3 if bench.quick else 7)]
+    medians = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+    print("Import, in fresh processes")
+    rows = [[name, f"{seconds:.3f} s"] for name, seconds in medians.items()]
+    table(["", "time"], rows)
+    bench.results["import"] = medians
+    bench.bars.append(
+        Bar("import course_utils beyond torch, in seconds", medians["course_utils"], 0.3)
+    )
+
+
+def bench_lessons(bench: Bench) -> None:
+    """Time that ``make run`` takes per lesson; with --quick, what the last run took."""
+    records = ROOT / "build" / "lessons.json"
+    if not (bench.quick and records.exists()):
+        profile = "fast" if bench.quick else "standard"
+        command = [sys.executable, "-m", "tools.lessons", "run", "--profile", profile]
+        subprocess.run(command, cwd=ROOT, check=False)
+    lessons = json.loads(records.read_text(encoding="utf-8"))["lessons"]
+    print("Lessons, executed as `make run` does")
+    rows = [
+        [lesson["name"], lesson["profile"], f"{lesson['seconds']:.0f} s", lesson["status"]]
+        for lesson in lessons
+    ]
+    table(["", "profile", "time", "status"], rows)
+    bench.results["lessons"] = {lesson["name"]: lesson["seconds"] for lesson in lessons}
+    allowed = {"fast": 45, "standard": 120}
+    bench.bars += [
+        Bar(
+            f"{lesson['name']}, profile {lesson['profile']}, in seconds",
+            lesson["seconds"],
+            allowed[lesson["profile"]],
+        )
+        for lesson in lessons
+        if lesson["profile"] in allowed
+    ]
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "import": bench_import,
+    "gradcam": bench_gradcam,
+    "ig": bench_ig,
+    "lessons": bench_lessons,
+}
+
+
+def machine() -> dict[str, Any]:
+    """Describe what the figures were measured on."""
+    import psutil
+    import torch
+
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "load_average": psutil.getloadavg()[0],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts: {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="one round of each, no 1,000 steps")
+    parser.add_argument("--strict", action="store_true", help="exit status 1 if a bar fails")
+    options = parser.parse_args(arguments)
+    parts = [part.strip() for part in options.only.split(",")]
+    if unknown := [part for part in parts if part not in PARTS]:
+        parser.error(f"no part named {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    here = machine()
+    print(", ".join(f"{name} {value}" for name, value in here.items()) + "\n")
+    if here["load_average"] > 0.5 * (os.cpu_count() or 1):
+        print("Other programs are busy on this machine: times below are not to be trusted.\n")
+    bench = Bench(options.quick, {}, [])
+    for part in parts:
+        PARTS[part](bench)
+    for bar in bench.bars:
+        print(bar)
+    report = {
+        "machine": here,
+        "results": bench.results,
+        "bars": [{**asdict(bar), "holds": bar.holds} for bar in bench.bars],
+    }
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"\nwritten to {REPORT.relative_to(ROOT)}")
+    return 1 if options.strict and not all(bar.holds for bar in bench.bars) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
