@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import course_utils as cu
-from course_utils.attribution import METHODS, folding, paths
+from course_utils.attribution import METHODS, _inputs, _passes, folding, paths
 
 CAPTUM_METHODS = [method for method in METHODS if method != "squared_midpoint"]
 
@@ -517,7 +517,7 @@ def test_folding_is_safe_for_unusual_networks(module, capsys):
 def test_a_folded_copy_with_other_scores_is_not_used(monkeypatch):
     model, inputs = small(), images()
     expected = cu.integrated_gradients(model, inputs, 1, n_steps=3)
-    monkeypatch.setattr(paths, "fold_batch_norm", lambda _: lambda batch: model(batch) + 1)
+    monkeypatch.setattr(_passes, "fold_batch_norm", lambda _: lambda batch: model(batch) + 1)
     torch.testing.assert_close(
         cu.integrated_gradients(model, inputs, 1, n_steps=3).attributions,
         expected.attributions,
@@ -611,10 +611,23 @@ def test_on_a_gpu():
     assert cu.deeplift(model, inputs, 1).delta.abs().max() < 1e-9
 
 
-def test_default_chunks_follow_the_size_of_the_images():
-    sizes = [paths._pick_chunk_size(None, torch.empty(1, 3, side, side)) for side in (32, 224, 512)]
-    assert sizes == [256, 8, 1]
-    assert [*paths._even_parts(10, 4)] == [slice(0, 3), slice(3, 7), slice(7, 10)]
+def test_default_chunks_fill_a_budget(monkeypatch):
+    """The chunk is what fits into the budget, going by what one image makes the network store."""
+
+    def chosen(model, size):
+        return _passes.Path(model, images(1, size), 1, None, None, fast=False).chunk_size
+
+    assert chosen(lambda batch: batch.flatten(1)[:, :2], 4) == _passes._LARGEST_CHUNK
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2)).eval()
+    model(images(1, 66))
+    per_image = 4 * (3 * 66**2 + 16 * 64**2)  # float32: the images and the activations
+    monkeypatch.setitem(_passes._BUDGET, "cpu", 5.5 * per_image)
+    assert chosen(model, 66) == 5
+    monkeypatch.setitem(_passes._BUDGET, "cpu", 1)
+    assert chosen(model, 66) == 1
+    sizes = [_inputs.default_chunk_size(torch.empty(1, 3, side, side)) for side in (224, 112, 999)]
+    assert sizes == [8, 32, 1]
+    assert [*paths._parts(10, 4)] == [slice(0, 4), slice(4, 8), slice(8, 10)]
 
 
 # --- gradients along the path ----------------------------------------------------------------

@@ -9,14 +9,8 @@ For everything else use Captum itself.
 
 from .deeplift import deeplift
 from .gradcam import grad_cam
-from .paths import (
-    METHODS,
-    PathAttribution,
-    PathGradients,
-    integrated_gradients,
-    path_gradients,
-    quadrature,
-)
+from .paths import PathAttribution, PathGradients, integrated_gradients, path_gradients
+from .quadrature import METHODS, quadrature
 
 __all__ = [
     "METHODS",

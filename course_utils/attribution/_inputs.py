@@ -196,3 +196,17 @@ def in_fastest_layout(
             layout = torch.channels_last
             return run(images.contiguous(memory_format=layout)), layout
     return run(images.contiguous()), torch.contiguous_format
+
+
+def check_chunk_size(chunk_size: int | None) -> None:
+    """Raise ValueError unless it is None (choose) or a whole number of at least 1."""
+    if chunk_size is None:
+        return
+    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+        raise ValueError(f"chunk_size must be a whole number of at least 1, got {chunk_size!r}.")
+
+
+def default_chunk_size(images: Tensor) -> int:
+    """Images per pass where little is stored: 8 of 224 x 224 on a CPU, more of smaller ones."""
+    on_gpu = images.device.type in {"cuda", "mps"}
+    return max(1, (32 if on_gpu else 8) * 224**2 // (images.shape[-1] * images.shape[-2]))

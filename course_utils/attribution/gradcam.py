@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from .. import runtime
 from ._inputs import (
     Target,
+    check_chunk_size,
     check_images,
     check_model,
     check_outputs,
     check_targets,
+    default_chunk_size,
     in_fastest_layout,
 )
-from .paths import _pick_chunk_size
 
 
 @torch.inference_mode(False)
@@ -39,7 +40,8 @@ def grad_cam(
 
     Selvaraju et al.: Grad-CAM, ICCV 2017, equations 1 and 2. The results are those of Captum's
     ``LayerGradCam`` and ``LayerAttribution.interpolate(..., "bilinear")`` up to rounding. Nothing
-    before the layer is differentiated: the forward pass up to it stores no activations.
+    before the layer is differentiated: the forward pass up to it stores no activations. On a CPU
+    images are laid out channels-last, as long as the network can take that.
 
     Parameters
     ----------
@@ -57,7 +59,8 @@ def grad_cam(
     upsample : bool
         Scale the maps to the size of the images (bilinear); False returns them as they are.
     chunk_size : int, optional
-        Images per pass; the default is that of `integrated_gradients`.
+        Images per pass; by default 8 of 224 x 224 on a CPU, more
+        of smaller ones or on a GPU.
 
     Returns
     -------
@@ -74,7 +77,8 @@ def grad_cam(
     inputs = check_images(inputs)
     check_model(model, inputs)
     layer = _find_layer(model, layer)
-    size = _pick_chunk_size(chunk_size, inputs)
+    check_chunk_size(chunk_size)
+    size = chunk_size or default_chunk_size(inputs)
     result, _ = in_fastest_layout(lambda images: _maps(model, images, target, layer, size), inputs)
     result = F.relu(result) if relu else result
     if not upsample:
