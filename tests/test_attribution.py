@@ -621,8 +621,9 @@ def test_default_chunks_fill_a_budget(monkeypatch):
     model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2)).eval()
     model(images(1, 66))
     per_image = 4 * (3 * 66**2 + 16 * 64**2)  # float32: the images and the activations
-    monkeypatch.setitem(_passes._BUDGET, "cpu", 5.5 * per_image)
-    assert chosen(model, 66) == 5
+    for fitting, chunk_size in ((3.5, 3), (4.5, 4), (11.5, 8), (12.5, 12)):
+        monkeypatch.setitem(_passes._BUDGET, "cpu", fitting * per_image)
+        assert chosen(model, 66) == chunk_size
     monkeypatch.setitem(_passes._BUDGET, "cpu", 1)
     assert chosen(model, 66) == 1
     sizes = [_inputs.default_chunk_size(torch.empty(1, 3, side, side)) for side in (224, 112, 999)]

@@ -363,6 +363,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = [part.strip() for part in options.only.split(",")]
     if unknown := [part for part in parts if part not in PARTS]:
         parser.error(f"no part named {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    sys.stdout.reconfigure(line_buffering=True)  # tables appear as they are ready, also in a file
     here = machine()
     print(", ".join(f"{name} {value}" for name, value in here.items()) + "\n")
     if here["load_average"] > 0.5 * (os.cpu_count() or 1):

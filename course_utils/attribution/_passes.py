@@ -137,7 +137,8 @@ class Path:
     def _fitting(self, probe: _Probe) -> int:
         """Return how many images fit into the budget."""
         budget = _BUDGET.get(self.inputs.device.type, _BUDGET["cpu"])
-        return int(min(max(budget / max(probe.bytes_per_image, 1), 1), _LARGEST_CHUNK))
+        fitting = int(min(max(budget / max(probe.bytes_per_image, 1), 1), _LARGEST_CHUNK))
+        return fitting - fitting % 4 if fitting > 4 else fitting  # vector units like multiples
 
 
 def _probe(forward: Forward, batch: Tensor) -> _Probe:

@@ -98,7 +98,7 @@ def integrated_gradients(
         Quadrature; see `quadrature`.
     chunk_size : int, optional
         Images per forward and backward pass. By default as many as store about 320 MiB of
-        activations on a CPU (9 for `efficientnet_lite0`, 16 for `squeezenet1_1`), 1 GiB on MPS and
+        activations on a CPU (8 for `efficientnet_lite0`, 16 for `squeezenet1_1`), 1 GiB on MPS and
         2 GiB on CUDA: more gain little.
     progress : bool
         Show a progress bar if it takes more than a second.
