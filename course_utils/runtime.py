@@ -8,7 +8,7 @@ import platform
 import random
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -121,14 +121,6 @@ def current() -> Runtime:
         profile=_one_of("profile", None, "COURSE_PROFILE", "standard", PROFILES),
         data_source=_one_of("data_source", None, "COURSE_DATA_SOURCE", "auto", DATA_SOURCES),
     )
-
-
-def with_data_source(data_source: str) -> Runtime:
-    """Switch the data source of the current runtime and return it (nothing else changes)."""
-    global _current
-    value = _one_of("data_source", data_source, "", "auto", DATA_SOURCES)
-    _current = replace(current(), data_source=value)
-    return _current
 
 
 def seed_everything(seed: int) -> None:
