@@ -1,0 +1,283 @@
+"""Sphere tracing: how far a ray travels before it meets a surface, and what lies in its way.
+
+A signed distance says how far one may step without hitting anything. So a ray starts at the camera,
+steps by the distance at its point, and repeats: it arrives at the first surface (Hart 1996). Three
+ideas make it fast here.
+
+*Bounds.* Every solid lies in a ball or ellipsoid; a ray that misses the bound misses the solid.
+
+*Cones.* The rays of a tile of 4 × 4 pixels begin almost together. One thick ray, a cone around all of
+them, runs ahead until the solid is nearer than the cone is wide; the rays start from there. Most
+tiles find that they see nothing of the solid (Fulcrum 2012, "cone marching").
+
+*Each solid alone.* A ray meets the solids one after another, and the nearest hit wins. A solid's
+surface is then found by the same steps whether or not other solids are there: **taking one away
+leaves every pixel that does not show it, or its shadow, exactly as it was**.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .camera import Rays
+from .geometry import dot, length, normalize, smoothstep, to_local, vector
+from .parameters import Parameters, where
+from .shading import Material
+
+#: "Never": the distance of a ray that meets nothing.
+FAR = 1e4
+#: Pixels along the side of a tile.
+TILE = 4
+_CONE_STEPS = 24
+_RAY_STEPS = 64
+#: Rays that have arrived or left are taken out of the bundle after so many steps.
+_SWEEP_EVERY = 4
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A ball or ellipsoid around a solid.
+
+    Attributes
+    ----------
+    center : Tensor
+        (3, 1) or (3, R).
+    radius : Tensor or float
+        (R,) for a ball; (3, R) half axes for an ellipsoid, along the axes of `rotation`.
+    rotation : Tensor, optional
+        (9, R) object-to-world matrix, as for `geometry.to_local`.
+    """
+
+    center: Tensor
+    radius: Tensor | float
+    rotation: Tensor | None = None
+
+    def crossing(
+        self, origin: Tensor, direction: Tensor, margin: Tensor | float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Distances (R,) at which rays enter (≥ 0) and leave; entry is `FAR` where they miss."""
+        start, along = self._unit(origin, margin), self._unit_direction(direction, margin)
+        squared = dot(along, along)
+        half = dot(start, along)
+        discriminant = half * half - squared * (dot(start, start) - 1)
+        root = discriminant.clamp(min=0).sqrt()
+        leave = (root - half) / squared
+        enter = ((-half - root) / squared).clamp(min=0)
+        misses = (discriminant <= 0) | (leave <= 0)
+        return torch.where(misses, torch.full_like(leave, FAR), enter), leave
+
+    def near(self, point: Tensor, margin: float) -> Tensor:
+        """Whether points (3, R) lie within the bound, grown by a margin; (R,)."""
+        offset = self._unit(point, margin)
+        return dot(offset, offset) < 1
+
+    def _unit(self, point: Tensor, margin: Tensor | float) -> Tensor:
+        """Coordinates in which the bound is the unit ball."""
+        offset = point - self.center
+        if self.rotation is not None:
+            offset = to_local(offset, self.rotation)
+        return offset / (self.radius + margin)
+
+    def _unit_direction(self, direction: Tensor, margin: Tensor | float) -> Tensor:
+        if self.rotation is not None:
+            direction = to_local(direction, self.rotation)
+        return direction / (self.radius + margin)
+
+
+@dataclass(frozen=True)
+class Solid:
+    """One thing that can be seen, and taken away, by itself.
+
+    Attributes
+    ----------
+    name : str
+        What interventions call it.
+    distance : callable
+        ``distance(point, p, detail)``: signed distance (R,) at points (3, R). `detail` asks for the
+        small bumps that only the surface's normal needs; they must stay below about 0.02.
+    paint : callable
+        ``paint(point, normal, p)``: the `Material` at points of the surface.
+    bound : callable, optional
+        ``bound(p)``: a `Bound` that contains the solid. Default: the ball around ``p.center`` with
+        radius ``p.bound``.
+    trust : float
+        Share of the distance that a step may use: 1 for exact distances, less for shapes that were
+        bent or tapered and whose distance is therefore too large.
+    casts_shadow : bool
+        False for glass, glow and the like.
+    """
+
+    name: str
+    distance: Callable[[Tensor, Parameters, bool], Tensor]
+    paint: Callable[[Tensor, Tensor, Parameters], Material]
+    bound: Callable[[Parameters], Bound] | None = None
+    trust: float = 0.8
+    casts_shadow: bool = True
+
+    def bound_for(self, p: Parameters) -> Bound:
+        """Return the bound, the scene's own if the solid has none."""
+        return self.bound(p) if self.bound is not None else Bound(p.center, p.bound)
+
+
+def run_cones(solid: Solid, tiles: Rays, slope: Tensor) -> Tensor:
+    """Distance (T,) up to which no ray of a tile can meet the solid; `FAR` if none ever does.
+
+    Parameters
+    ----------
+    solid : Solid
+        What to look for.
+    tiles : Rays
+        One ray through the middle of each tile.
+    slope : Tensor
+        (T,) or (1,): radius of the cone divided by the distance along it.
+    """
+    margin = slope * (length(tiles.p.eye - tiles.p.center) + tiles.p.bound)
+    enter, leave = solid.bound_for(tiles.p).crossing(tiles.origin, tiles.direction, margin)
+    result = torch.full_like(enter, FAR)
+    index = where(enter < leave)
+    if not len(index):
+        return result
+    rays, distance, leave = tiles.select(index), enter[index], leave[index]
+    slope = slope.expand(len(tiles.u))[index]
+    arrived = torch.zeros_like(distance, dtype=torch.bool)
+    for step in range(_CONE_STEPS):
+        free = solid.distance(rays.at(distance), rays.p, False) * solid.trust
+        arrived = arrived | (free < slope * distance)
+        # the ball of radius `free` contains the cone up to here
+        ahead = (distance + free) / (1 + slope)
+        distance = torch.where(arrived, distance, ahead)
+        if step % _SWEEP_EVERY == _SWEEP_EVERY - 1 or step == _CONE_STEPS - 1:
+            result[index] = torch.where(distance < leave, distance, torch.full_like(distance, FAR))
+            going = where(~arrived & (distance < leave))
+            if not len(going):
+                break
+            index, rays = index[going], rays.select(going)
+            distance, leave, slope = distance[going], leave[going], slope[going]
+            arrived = arrived[going]
+    return result
+
+
+def march(solid: Solid, rays: Rays, start: Tensor, stop: Tensor, pixel: Tensor) -> Tensor:
+    """Distance (R,) at which rays meet the solid; `FAR` where they do not.
+
+    Parameters
+    ----------
+    solid : Solid
+        What to look for.
+    rays : Rays
+        R rays.
+    start, stop : Tensor
+        (R,) where to begin (`FAR`: not at all) and where to give up.
+    pixel : Tensor
+        (R,) or (1,): size of a pixel divided by the distance. A hit is called when the surface is
+        nearer than 1/20 of a pixel.
+    """
+    enter, leave = solid.bound_for(rays.p).crossing(rays.origin, rays.direction)
+    start, stop = torch.maximum(start, enter), torch.minimum(stop, leave)
+    result = torch.full_like(start, FAR)
+    index = where(start < stop)
+    if not len(index):
+        return result
+    rays, distance, stop = rays.select(index), start[index], stop[index]
+    pixel = pixel.expand(len(result))[index]
+    for step in range(_RAY_STEPS):
+        free = solid.distance(rays.at(distance), rays.p, False)
+        distance = distance + free * solid.trust
+        last = step == _RAY_STEPS - 1
+        if step % _SWEEP_EVERY == _SWEEP_EVERY - 1 or last:
+            # rays that graze a silhouette creep: what is left at the end counts if it is close
+            tolerance = (pixel * distance * (0.25 if last else 0.05)).clamp(min=1e-3)
+            hit = free < tolerance
+            result[index] = torch.where(hit, distance, torch.full_like(distance, FAR))
+            going = where(~hit & (distance < stop))
+            if not len(going):
+                break
+            index, rays = index[going], rays.select(going)
+            distance, stop, pixel = distance[going], stop[going], pixel[going]
+    return result
+
+
+# Four corners of a tetrahedron: the fewest points whose distances give the gradient.
+_TETRAHEDRON = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
+
+
+def surface_normal(solid: Solid, point: Tensor, p: Parameters, offset: float = 1.5e-3) -> Tensor:
+    """Direction (3, R) in which the distance grows: the outward normal, by finite differences."""
+    total = torch.zeros_like(point)
+    for corner in _TETRAHEDRON:
+        direction = vector(*corner)
+        total = total + direction * solid.distance(point + direction * offset, p, True)
+    return normalize(total)
+
+
+# Soft shadows: a lamp is not a point. A ray towards it that passes a solid at distance d, after
+# travelling t, is dimmed where the angle d / t is smaller than the lamp's (Quilez 2010).
+_SHARPNESS = 9.0
+_SHADOW_STEPS = 14
+#: A shadow reaches this far beyond the straight line to the light, in world units.
+PENUMBRA = 0.25
+
+
+def light_reaching(
+    solids: Sequence[Solid], point: Tensor, towards_light: Tensor, p: Parameters
+) -> Tensor:
+    """Share of the lamp that points (3, R) see past all solids: 0 in full shadow, 1 in none."""
+    visible = torch.ones_like(point[0])
+    towards_light = towards_light.expand_as(point)
+    for solid in solids:
+        if solid.casts_shadow:
+            visible = torch.minimum(visible, _light_past(solid, point, towards_light, p))
+    return smoothstep(0.0, 1.0, visible)
+
+
+def _light_past(solid: Solid, point: Tensor, direction: Tensor, p: Parameters) -> Tensor:
+    enter, leave = solid.bound_for(p).crossing(point, direction, PENUMBRA)
+    result = torch.ones_like(enter)
+    index = where(enter < leave)
+    if not len(index):
+        return result
+    point, direction, leave = point[:, index], direction[:, index], leave[index]
+    distance, p = enter[index] + 0.02, p.for_rays(index)
+    visible = torch.ones_like(distance)
+    for step in range(_SHADOW_STEPS):
+        free = solid.distance(point + direction * distance, p, False)
+        seen = (_SHARPNESS * free / distance.clamp(min=0.05) + 0.1).clamp(0, 1)
+        visible = torch.where(distance > leave, visible, torch.minimum(visible, seen))
+        distance = distance + free.clamp(0.03, 0.35)
+        if step % _SWEEP_EVERY == _SWEEP_EVERY - 1 or step == _SHADOW_STEPS - 1:
+            result[index] = visible
+            going = where((visible > 0) & (distance < leave))
+            if not len(going):
+                break
+            index, point, direction = index[going], point[:, going], direction[:, going]
+            distance, leave, visible = distance[going], leave[going], visible[going]
+            p = p.for_rays(going)
+    return result
+
+
+# (height above the surface, weight): a solid nearer to the probe than the probe to the surface
+# keeps some of the sky's light away.
+_PROBES = ((0.04, 4.0), (0.12, 2.0), (0.30, 0.8))
+#: Ambient occlusion reaches this far, in world units.
+OCCLUSION_REACH = 2 * _PROBES[-1][0]
+
+
+def openness(solids: Sequence[Solid], point: Tensor, normal: Tensor, p: Parameters) -> Tensor:
+    """Share of the sky (0.15 to 1) that surface points (3, R) see: ambient occlusion."""
+    blocked = torch.zeros_like(point[0])
+    normal = normal.expand_as(point)
+    near = [where(solid.bound_for(p).near(point, OCCLUSION_REACH)) for solid in solids]
+    local = [p.for_rays(index) for index in near]
+    for height, weight in _PROBES:
+        probe = point + normal * height
+        free = torch.full_like(point[0], height)
+        for solid, index, own in zip(solids, near, local, strict=True):
+            if len(index):
+                found = solid.distance(probe[:, index], own, False)
+                free[index] = torch.minimum(free[index], found)
+        blocked = blocked + weight * (height - free)
+    return (1 - blocked).clamp(0.15, 1)
