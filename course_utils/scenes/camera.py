@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .geometry import normalize
-from .parameters import Parameters
+from .parameters import Array, Parameters
 
 
 def camera_frame(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -45,32 +43,32 @@ class Rays:
 
     Attributes
     ----------
-    origin, direction : Tensor
+    origin, direction : Array
         (3, R), origin possibly (3, 1); directions have length 1.
-    u, v : Tensor
+    u, v : Array
         (R,) where they cross the picture.
-    tile : Tensor
+    tile : Array
         (R,) which tile of the picture they belong to (see `marching`).
     p : Parameters
         The scenes' parameters, per ray.
     """
 
-    origin: Tensor
-    direction: Tensor
-    u: Tensor
-    v: Tensor
-    tile: Tensor
+    origin: Array
+    direction: Array
+    u: Array
+    v: Array
+    tile: Array
     p: Parameters
 
-    def at(self, distance: Tensor) -> Tensor:
+    def at(self, distance: Array) -> Array:
         """Points (3, R) at these distances (R,) along the rays."""
         return self.origin + self.direction * distance
 
-    def select(self, chosen: Tensor) -> Rays:
-        """Some of the rays."""
+    def select(self, chosen: Array) -> Rays:
+        """Return some of the rays."""
         return Rays(
-            self.origin if self.origin.shape[1] == 1 else self.origin[:, chosen],
-            self.direction[:, chosen],
+            self.origin if self.origin.shape[1] == 1 else self.origin.take(chosen, axis=1),
+            self.direction.take(chosen, axis=1),
             self.u[chosen],
             self.v[chosen],
             self.tile[chosen],
@@ -78,15 +76,15 @@ class Rays:
         )
 
 
-def cast(p: Parameters, scene: Tensor, u: Tensor, v: Tensor, tile: Tensor) -> Rays:
+def cast(p: Parameters, scene: Array, u: Array, v: Array, tile: Array) -> Rays:
     """Rays through points (u, v) of the pictures `scene`, all (R,)."""
     own = p.for_rays(scene)
     direction = normalize(own.forward + own.right * (u * own.zoom) + own.upward * (v * own.zoom))
     return Rays(own.eye, direction, u, v, tile, own)
 
 
-def pixel_grid(size: int) -> tuple[Tensor, Tensor]:
+def pixel_grid(size: int) -> tuple[Array, Array]:
     """(u, v) of the pixel centres of a square picture, row by row from the top, (size²,) each."""
-    centers = (torch.arange(size) + 0.5) / size * 2 - 1
-    v, u = torch.meshgrid(-centers, centers, indexing="ij")
+    centers = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
+    v, u = np.meshgrid(-centers, centers, indexing="ij")
     return u.reshape(-1), v.reshape(-1)

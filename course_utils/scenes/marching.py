@@ -20,16 +20,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from .camera import Rays
-from .geometry import dot, length, normalize, smoothstep, to_local, vector
-from .parameters import Parameters, where
+from .geometry import clip, dot, length, normalize, smoothstep, to_local, vector
+from .parameters import Array, Parameters, where
 from .shading import Material
 
 #: "Never": the distance of a ray that meets nothing.
 FAR = 1e4
+_FAR = np.float32(FAR)
 #: Pixels along the side of a tile.
 TILE = 4
 _CONE_STEPS = 24
@@ -44,45 +44,45 @@ class Bound:
 
     Attributes
     ----------
-    center : Tensor
+    center : Array
         (3, 1) or (3, R).
-    radius : Tensor or float
+    radius : Array or float
         (R,) for a ball; (3, R) half axes for an ellipsoid, along the axes of `rotation`.
-    rotation : Tensor, optional
+    rotation : Array, optional
         (9, R) object-to-world matrix, as for `geometry.to_local`.
     """
 
-    center: Tensor
-    radius: Tensor | float
-    rotation: Tensor | None = None
+    center: Array
+    radius: Array | float
+    rotation: Array | None = None
 
     def crossing(
-        self, origin: Tensor, direction: Tensor, margin: Tensor | float = 0.0
-    ) -> tuple[Tensor, Tensor]:
+        self, origin: Array, direction: Array, margin: Array | float = 0.0
+    ) -> tuple[Array, Array]:
         """Distances (R,) at which rays enter (≥ 0) and leave; entry is `FAR` where they miss."""
         start, along = self._unit(origin, margin), self._unit_direction(direction, margin)
         squared = dot(along, along)
         half = dot(start, along)
         discriminant = half * half - squared * (dot(start, start) - 1)
-        root = discriminant.clamp(min=0).sqrt()
+        root = np.sqrt(np.maximum(discriminant, 0.0))
         leave = (root - half) / squared
-        enter = ((-half - root) / squared).clamp(min=0)
+        enter = np.maximum((-half - root) / squared, 0.0)
         misses = (discriminant <= 0) | (leave <= 0)
-        return torch.where(misses, torch.full_like(leave, FAR), enter), leave
+        return np.where(misses, _FAR, enter), leave
 
-    def near(self, point: Tensor, margin: float) -> Tensor:
+    def near(self, point: Array, margin: float) -> Array:
         """Whether points (3, R) lie within the bound, grown by a margin; (R,)."""
         offset = self._unit(point, margin)
         return dot(offset, offset) < 1
 
-    def _unit(self, point: Tensor, margin: Tensor | float) -> Tensor:
+    def _unit(self, point: Array, margin: Array | float) -> Array:
         """Coordinates in which the bound is the unit ball."""
         offset = point - self.center
         if self.rotation is not None:
             offset = to_local(offset, self.rotation)
         return offset / (self.radius + margin)
 
-    def _unit_direction(self, direction: Tensor, margin: Tensor | float) -> Tensor:
+    def _unit_direction(self, direction: Array, margin: Array | float) -> Array:
         if self.rotation is not None:
             direction = to_local(direction, self.rotation)
         return direction / (self.radius + margin)
@@ -112,8 +112,8 @@ class Solid:
     """
 
     name: str
-    distance: Callable[[Tensor, Parameters, bool], Tensor]
-    paint: Callable[[Tensor, Tensor, Parameters], Material]
+    distance: Callable[[Array, Parameters, bool], Array]
+    paint: Callable[[Array, Array, Parameters], Material]
     bound: Callable[[Parameters], Bound] | None = None
     trust: float = 0.8
     casts_shadow: bool = True
@@ -123,7 +123,7 @@ class Solid:
         return self.bound(p) if self.bound is not None else Bound(p.center, p.bound)
 
 
-def run_cones(solid: Solid, tiles: Rays, slope: Tensor) -> Tensor:
+def run_cones(solid: Solid, tiles: Rays, slope: Array) -> Array:
     """Distance (T,) up to which no ray of a tile can meet the solid; `FAR` if none ever does.
 
     Parameters
@@ -132,26 +132,26 @@ def run_cones(solid: Solid, tiles: Rays, slope: Tensor) -> Tensor:
         What to look for.
     tiles : Rays
         One ray through the middle of each tile.
-    slope : Tensor
+    slope : Array
         (T,) or (1,): radius of the cone divided by the distance along it.
     """
     margin = slope * (length(tiles.p.eye - tiles.p.center) + tiles.p.bound)
     enter, leave = solid.bound_for(tiles.p).crossing(tiles.origin, tiles.direction, margin)
-    result = torch.full_like(enter, FAR)
+    result = np.full_like(enter, FAR)
     index = where(enter < leave)
     if not len(index):
         return result
     rays, distance, leave = tiles.select(index), enter[index], leave[index]
-    slope = slope.expand(len(tiles.u))[index]
-    arrived = torch.zeros_like(distance, dtype=torch.bool)
+    slope = np.broadcast_to(slope, tiles.u.shape)[index]
+    arrived = np.zeros(distance.shape, bool)
     for step in range(_CONE_STEPS):
         free = solid.distance(rays.at(distance), rays.p, False) * solid.trust
         arrived = arrived | (free < slope * distance)
         # the ball of radius `free` contains the cone up to here
         ahead = (distance + free) / (1 + slope)
-        distance = torch.where(arrived, distance, ahead)
+        distance = np.where(arrived, distance, ahead)
         if step % _SWEEP_EVERY == _SWEEP_EVERY - 1 or step == _CONE_STEPS - 1:
-            result[index] = torch.where(distance < leave, distance, torch.full_like(distance, FAR))
+            result[index] = np.where(distance < leave, distance, _FAR)
             going = where(~arrived & (distance < leave))
             if not len(going):
                 break
@@ -161,7 +161,7 @@ def run_cones(solid: Solid, tiles: Rays, slope: Tensor) -> Tensor:
     return result
 
 
-def march(solid: Solid, rays: Rays, start: Tensor, stop: Tensor, pixel: Tensor) -> Tensor:
+def march(solid: Solid, rays: Rays, start: Array, stop: Array, pixel: Array) -> Array:
     """Distance (R,) at which rays meet the solid; `FAR` where they do not.
 
     Parameters
@@ -170,29 +170,29 @@ def march(solid: Solid, rays: Rays, start: Tensor, stop: Tensor, pixel: Tensor) 
         What to look for.
     rays : Rays
         R rays.
-    start, stop : Tensor
+    start, stop : Array
         (R,) where to begin (`FAR`: not at all) and where to give up.
-    pixel : Tensor
+    pixel : Array
         (R,) or (1,): size of a pixel divided by the distance. A hit is called when the surface is
         nearer than 1/20 of a pixel.
     """
     enter, leave = solid.bound_for(rays.p).crossing(rays.origin, rays.direction)
-    start, stop = torch.maximum(start, enter), torch.minimum(stop, leave)
-    result = torch.full_like(start, FAR)
+    start, stop = np.maximum(start, enter), np.minimum(stop, leave)
+    result = np.full_like(start, FAR)
     index = where(start < stop)
     if not len(index):
         return result
     rays, distance, stop = rays.select(index), start[index], stop[index]
-    pixel = pixel.expand(len(result))[index]
+    pixel = np.broadcast_to(pixel, result.shape)[index]
     for step in range(_RAY_STEPS):
         free = solid.distance(rays.at(distance), rays.p, False)
         distance = distance + free * solid.trust
         last = step == _RAY_STEPS - 1
         if step % _SWEEP_EVERY == _SWEEP_EVERY - 1 or last:
             # rays that graze a silhouette creep: what is left at the end counts if it is close
-            tolerance = (pixel * distance * (0.25 if last else 0.05)).clamp(min=1e-3)
+            tolerance = np.maximum(pixel * distance * (0.25 if last else 0.05), 1e-3)
             hit = free < tolerance
-            result[index] = torch.where(hit, distance, torch.full_like(distance, FAR))
+            result[index] = np.where(hit, distance, _FAR)
             going = where(~hit & (distance < stop))
             if not len(going):
                 break
@@ -205,9 +205,9 @@ def march(solid: Solid, rays: Rays, start: Tensor, stop: Tensor, pixel: Tensor) 
 _TETRAHEDRON = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
 
 
-def surface_normal(solid: Solid, point: Tensor, p: Parameters, offset: float = 1.5e-3) -> Tensor:
+def surface_normal(solid: Solid, point: Array, p: Parameters, offset: float = 1.5e-3) -> Array:
     """Direction (3, R) in which the distance grows: the outward normal, by finite differences."""
-    total = torch.zeros_like(point)
+    total = np.zeros_like(point)
     for corner in _TETRAHEDRON:
         direction = vector(*corner)
         total = total + direction * solid.distance(point + direction * offset, p, True)
@@ -223,31 +223,31 @@ PENUMBRA = 0.25
 
 
 def light_reaching(
-    solids: Sequence[Solid], point: Tensor, towards_light: Tensor, p: Parameters
-) -> Tensor:
+    solids: Sequence[Solid], point: Array, towards_light: Array, p: Parameters
+) -> Array:
     """Share of the lamp that points (3, R) see past all solids: 0 in full shadow, 1 in none."""
-    visible = torch.ones_like(point[0])
-    towards_light = towards_light.expand_as(point)
+    visible = np.ones_like(point[0])
+    towards_light = np.broadcast_to(towards_light, point.shape)
     for solid in solids:
         if solid.casts_shadow:
-            visible = torch.minimum(visible, _light_past(solid, point, towards_light, p))
+            visible = np.minimum(visible, _light_past(solid, point, towards_light, p))
     return smoothstep(0.0, 1.0, visible)
 
 
-def _light_past(solid: Solid, point: Tensor, direction: Tensor, p: Parameters) -> Tensor:
+def _light_past(solid: Solid, point: Array, direction: Array, p: Parameters) -> Array:
     enter, leave = solid.bound_for(p).crossing(point, direction, PENUMBRA)
-    result = torch.ones_like(enter)
+    result = np.ones_like(enter)
     index = where(enter < leave)
     if not len(index):
         return result
     point, direction, leave = point[:, index], direction[:, index], leave[index]
     distance, p = enter[index] + 0.02, p.for_rays(index)
-    visible = torch.ones_like(distance)
+    visible = np.ones_like(distance)
     for step in range(_SHADOW_STEPS):
         free = solid.distance(point + direction * distance, p, False)
-        seen = (_SHARPNESS * free / distance.clamp(min=0.05) + 0.1).clamp(0, 1)
-        visible = torch.where(distance > leave, visible, torch.minimum(visible, seen))
-        distance = distance + free.clamp(0.03, 0.35)
+        seen = clip(_SHARPNESS * free / np.maximum(distance, 0.05) + 0.1, 0.0, 1.0)
+        visible = np.where(distance > leave, visible, np.minimum(visible, seen))
+        distance = distance + clip(free, 0.03, 0.35)
         if step % _SWEEP_EVERY == _SWEEP_EVERY - 1 or step == _SHADOW_STEPS - 1:
             result[index] = visible
             going = where((visible > 0) & (distance < leave))
@@ -266,18 +266,17 @@ _PROBES = ((0.04, 4.0), (0.12, 2.0), (0.30, 0.8))
 OCCLUSION_REACH = 2 * _PROBES[-1][0]
 
 
-def openness(solids: Sequence[Solid], point: Tensor, normal: Tensor, p: Parameters) -> Tensor:
+def openness(solids: Sequence[Solid], point: Array, normal: Array, p: Parameters) -> Array:
     """Share of the sky (0.15 to 1) that surface points (3, R) see: ambient occlusion."""
-    blocked = torch.zeros_like(point[0])
-    normal = normal.expand_as(point)
+    blocked = np.zeros_like(point[0])
     near = [where(solid.bound_for(p).near(point, OCCLUSION_REACH)) for solid in solids]
     local = [p.for_rays(index) for index in near]
     for height, weight in _PROBES:
         probe = point + normal * height
-        free = torch.full_like(point[0], height)
+        free = np.full_like(point[0], height)
         for solid, index, own in zip(solids, near, local, strict=True):
             if len(index):
                 found = solid.distance(probe[:, index], own, False)
-                free[index] = torch.minimum(free[index], found)
+                free[index] = np.minimum(free[index], found)
         blocked = blocked + weight * (height - free)
-    return (1 - blocked).clamp(0.15, 1)
+    return clip(1 - blocked, 0.15, 1.0)

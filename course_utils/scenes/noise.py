@@ -8,46 +8,44 @@ popularised the idea); sums of it at doubling frequencies look like marble, clou
 from __future__ import annotations
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-#: The noise repeats after this many units along x and y.
-PERIOD = 64
-# Layer z is the same table, moved by this many cells (x, y) for each unit of z: a two-dimensional
-# table serves as a three-dimensional one, and PyTorch interpolates tables in two dimensions fast.
-_SHIFT = (37, 17)
+from .parameters import Array
+
+#: The noise repeats after this many units (a power of 2, so that wrapping around is a bit mask).
+PERIOD = 32
 
 
-def _table() -> Tensor:
-    """(1, 2, PERIOD + 1, PERIOD + 1): random numbers, and those of the next layer."""
-    layer = np.random.default_rng(0).random((PERIOD, PERIOD), dtype=np.float32)
-    next_layer = np.roll(layer, (-_SHIFT[1], -_SHIFT[0]), axis=(0, 1))
-    table = torch.from_numpy(np.stack([layer, next_layer]))[None]
-    return F.pad(table, (0, 1, 0, 1), mode="circular")
+def _table() -> Array:
+    """Return (PERIOD³, 8): for each cell of the grid the random numbers of its eight corners."""
+    corner = np.random.default_rng(0).random((PERIOD,) * 3, dtype=np.float32)
+    corners = [
+        np.roll(corner, (-x, -y, -z), axis=(0, 1, 2))
+        for x in (0, 1)
+        for y in (0, 1)
+        for z in (0, 1)
+    ]
+    return np.ascontiguousarray(np.stack(corners, -1).reshape(-1, 8))
 
 
 _TABLE = _table()
 
 
-def noise(point: Tensor) -> Tensor:
+def noise(point: Array) -> Array:
     """Smooth noise in [0, 1] at points (3, R), one feature per unit; shape (R,).
 
     Evaluated at a point, it depends on nothing but the point: the same everywhere and always.
     """
-    cell = point.floor()
-    share = point - cell
+    corner = np.floor(point)
+    share = point - corner
     share = share * share * (3 - 2 * share)
-    x = (cell[0] + _SHIFT[0] * cell[2]).remainder(PERIOD) + share[0]
-    y = (cell[1] + _SHIFT[1] * cell[2]).remainder(PERIOD) + share[1]
-    grid = torch.stack([x, y], -1) * (2 / PERIOD) - 1  # corners of the table are -1 and 1
-    layers = F.grid_sample(
-        _TABLE, grid[None, None], mode="bilinear", padding_mode="border", align_corners=True
-    )[0, :, 0]
-    return layers[0] + (layers[1] - layers[0]) * share[2]
+    x, y, z = corner.astype(np.int32) & (PERIOD - 1)
+    values = _TABLE.take((x * PERIOD + y) * PERIOD + z, axis=0).T  # (8, R)
+    values = values[:4] + (values[4:] - values[:4]) * share[0]
+    values = values[:2] + (values[2:] - values[:2]) * share[1]
+    return values[0] + (values[1] - values[0]) * share[2]
 
 
-def fractal_noise(point: Tensor, octaves: int = 3) -> Tensor:
+def fractal_noise(point: Array, octaves: int = 3) -> Array:
     """Sum noise at doubling frequencies and halving strengths: [0, 1], shape (R,)."""
     total = 0.5 * noise(point)
     strength = 0.5
@@ -55,4 +53,4 @@ def fractal_noise(point: Tensor, octaves: int = 3) -> Tensor:
         strength *= 0.5
         point = point * 2.03 + 7.1  # not quite 2, so that the grids never line up
         total = total + strength * noise(point)
-    return total / (1 - 0.5**octaves)
+    return total * (1 / (1 - 0.5**octaves))

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+Array = np.ndarray
 #: One scene's description: everything its picture depends on.
 Values = dict[str, float | list[float] | str]
 
@@ -22,20 +21,20 @@ Values = dict[str, float | list[float] | str]
 class Parameters:
     """Parameters of a batch of scenes, as a bundle of R rays sees them.
 
-    ``p.name`` is, for a number, a tensor (R,); for a list of k numbers, a tensor (k, R); for a
-    string, the string (all scenes of a batch share their strings). With a single scene R is 1, which
-    broadcasts: nothing is copied per ray. Values are looked up when they are first used.
+    ``p.name`` is, for a number, an array (R,); for a list of k numbers, an array (k, R); for a
+    string, the string (all scenes of a batch share their strings). With a single scene R is 1,
+    which broadcasts: nothing is copied per ray. Values are looked up when they are first used.
 
     Parameters
     ----------
     values : mapping
-        Strings, and tensors with one column per scene: (B,) or (k, B).
-    scene_of_ray : Tensor, optional
+        Strings, and arrays with one column per scene: (B,) or (k, B).
+    scene_of_ray : Array, optional
         (R,) which scene each ray belongs to; without it, one column per scene.
     """
 
     def __init__(
-        self, values: Mapping[str, Tensor | str], scene_of_ray: Tensor | None = None
+        self, values: Mapping[str, Array | str], scene_of_ray: Array | None = None
     ) -> None:
         self._values = values
         self._scene_of_ray = scene_of_ray
@@ -47,8 +46,8 @@ class Parameters:
             raise AttributeError(
                 f"no parameter {name!r}; there are {', '.join(sorted(self._values))}"
             ) from None
-        if isinstance(value, Tensor) and self._scene_of_ray is not None and value.shape[-1] > 1:
-            value = value[..., self._scene_of_ray]
+        if isinstance(value, Array) and self._scene_of_ray is not None and value.shape[-1] > 1:
+            value = value.take(self._scene_of_ray, axis=-1)
         self.__dict__[name] = value  # found without __getattr__ from now on
         return value
 
@@ -56,7 +55,7 @@ class Parameters:
         """Look up a name that is put together at run time, such as ``p[f"slice_{k}"]``."""
         return getattr(self, name)
 
-    def for_rays(self, chosen: Tensor) -> Parameters:
+    def for_rays(self, chosen: Array) -> Parameters:
         """Parameters for some of the rays (or, at the top, for rays of these scenes)."""
         rays = chosen if self._scene_of_ray is None else self._scene_of_ray[chosen]
         return Parameters(self._values, rays)
@@ -73,13 +72,13 @@ class Parameters:
 
 def stack(scenes: Sequence[Mapping[str, Any]]) -> Parameters:
     """Put the values of several scenes side by side; their strings must agree."""
-    stacked: dict[str, Tensor | str] = {}
+    stacked: dict[str, Array | str] = {}
     for name, first in scenes[0].items():
         if isinstance(first, str):
             stacked[name] = first
         else:
             columns = [np.asarray(scene[name], np.float32) for scene in scenes]
-            stacked[name] = torch.from_numpy(np.ascontiguousarray(np.stack(columns, -1)))
+            stacked[name] = np.ascontiguousarray(np.stack(columns, -1))
     return Parameters(stacked)
 
 
@@ -89,12 +88,14 @@ def stack(scenes: Sequence[Mapping[str, Any]]) -> Parameters:
 BUNDLE = 32
 
 
-def padded(chosen: Tensor) -> Tensor:
+def padded(chosen: Array) -> Array:
     """Fill up indices (K,) to a multiple of `BUNDLE` by repeating the last one."""
     missing = -len(chosen) % BUNDLE
-    return torch.cat([chosen, chosen[-1:].expand(missing)]) if missing and len(chosen) else chosen
+    if missing and len(chosen):
+        return np.concatenate([chosen, np.full(missing, chosen[-1])])
+    return chosen
 
 
-def where(mask: Tensor) -> Tensor:
-    """Indices at which a mask (R,) holds, filled up to a multiple of `BUNDLE`."""
-    return padded(mask.nonzero()[:, 0])
+def where(mask: Array) -> Array:
+    """Find the indices at which a mask (R,) holds, filled up to a multiple of `BUNDLE`."""
+    return padded(mask.nonzero()[0])

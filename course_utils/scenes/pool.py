@@ -1,9 +1,8 @@
 """Several processes that render side by side, each on one core.
 
-PyTorch would rather split one picture's work over threads. Pictures are independent, so whole
-pictures per process are faster, and a process with a single thread always adds numbers up in the
-same order. Processes are started afresh ("spawn"), the one way that works on Linux, macOS, Windows
-and in notebooks: copying a process whose PyTorch already runs threads may stop it for good.
+NumPy computes a picture on one core; pictures are independent, so whole pictures go to different
+processes. These are started afresh ("spawn"), the one way that works on Linux, macOS, Windows and in
+notebooks: copying a process in which PyTorch already runs threads may stop the copy for good.
 """
 
 from __future__ import annotations
@@ -12,10 +11,8 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
-import torch
 
 from ..runtime import progress as progress_bar
 from .families import Scene
@@ -38,7 +35,7 @@ def render_jobs(
         yield from _with_bar(done, total, progress)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, context, torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(count, context) as pool:
         done = pool.map(_render_job, jobs, [size] * total)
         yield from _with_bar(done, total, progress)
 
@@ -69,16 +66,4 @@ def _render_job(scenes: Sequence[Scene], size: int) -> Rendered:
     from .catalogue import family
 
     model = family(scenes[0].family).models[scenes[0].class_name]
-    with one_thread():
-        return render_group(model, [scene.parameters for scene in scenes], size)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let PyTorch use a single thread: faster for small bundles, and the same sums everywhere."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return render_group(model, [scene.parameters for scene in scenes], size)

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .camera import Rays, camera_frame, cast, pixel_grid
-from .geometry import dot, length, mix, smoothstep, vector
+from .geometry import clip, dot, length, mix, smoothstep, vector
 from .marching import (
     FAR,
     OCCLUSION_REACH,
@@ -29,7 +27,7 @@ from .marching import (
     run_cones,
     surface_normal,
 )
-from .parameters import Parameters, Values, padded, stack, where
+from .parameters import Array, Parameters, Values, padded, stack, where
 from .shading import shade
 from .surfaces import (
     BACKDROP_NUMBERS,
@@ -66,23 +64,23 @@ class Picture:
 
     Attributes
     ----------
-    color : Tensor
+    color : Array
         (3, S, S) linear light.
-    mask : Tensor
+    mask : Array
         (S, S) part ids, int64.
-    u, v : Tensor
+    u, v : Array
         (S, S) position of the pixels' centres, in [-1, 1], v upwards.
     p : Parameters
         The scene's parameters, each with R = 1.
     """
 
-    color: Tensor
-    mask: Tensor
-    u: Tensor
-    v: Tensor
+    color: Array
+    mask: Array
+    u: Array
+    v: Array
     p: Parameters
 
-    def project(self, point: Tensor) -> tuple[Tensor, Tensor]:
+    def project(self, point: Array) -> tuple[Array, Array]:
         """Where a point (3, 1) of the world appears in the picture: (u, v), (1,) each."""
         offset = point - self.p.eye
         depth = dot(offset, self.p.forward) * self.p.zoom
@@ -97,10 +95,10 @@ class View:
     solids: Sequence[Solid]
     p: Parameters
     size: int
-    tile_starts: list[Tensor]
+    tile_starts: list[Array]
 
     @property
-    def pixel(self) -> Tensor:
+    def pixel(self) -> Array:
         """Size of a pixel divided by the distance, per scene."""
         return self.p.zoom * (2 / self.size)
 
@@ -151,7 +149,6 @@ def render_group(
     return np.concatenate(images), np.concatenate(masks)
 
 
-@torch.inference_mode()
 def render_batch(
     subject: Subject, scenes: Sequence[Values], size: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -168,19 +165,19 @@ def render_batch(
         subject.composite(picture)
         color[:, index], mask[index] = picture.color, picture.mask
         images.append(expose(picture))
-    return np.stack(images), mask.to(torch.uint8).numpy()
+    return np.stack(images), mask.astype(np.uint8)
 
 
 # --- rays -------------------------------------------------------------------------------------
 
 
-def _tile_starts(view: View, count: int) -> list[Tensor]:
+def _tile_starts(view: View, count: int) -> list[Array]:
     """For each solid, how far the rays of each tile of each picture may jump ahead."""
     side = -(-view.size // TILE)
     # a tile may stick out of the picture: the grid is the picture's, in steps of TILE pixels
-    middle = (torch.arange(side) + 0.5) * (TILE / view.size) * 2 - 1
-    v, u = torch.meshgrid(-middle, middle, indexing="ij")
-    tiles = padded(torch.arange(count * side * side))
+    middle = (np.arange(side, dtype=np.float32) + 0.5) * (TILE / view.size) * 2 - 1
+    v, u = np.meshgrid(-middle, middle, indexing="ij")
+    tiles = padded(np.arange(count * side * side))
     scene = tiles // (side * side)
     within = tiles % (side * side)
     rays = cast(view.p, scene, u.reshape(-1)[within], v.reshape(-1)[within], tiles)
@@ -189,72 +186,72 @@ def _tile_starts(view: View, count: int) -> list[Tensor]:
     return [run_cones(solid, rays, slope)[: count * side * side] for solid in view.solids]
 
 
-def _tile_of_pixel(size: int) -> Tensor:
-    rows = torch.arange(size) // TILE
+def _tile_of_pixel(size: int) -> Array:
+    rows = np.arange(size) // TILE
     return (rows[:, None] * (-(-size // TILE)) + rows).reshape(-1)
 
 
-def _one_ray_per_pixel(view: View, count: int) -> tuple[Tensor, Tensor]:
+def _one_ray_per_pixel(view: View, count: int) -> tuple[Array, Array]:
     """Linear colours (3, N, S, S) and part ids (N, S, S)."""
     size = view.size
-    index = padded(torch.arange(count * size * size))
+    index = padded(np.arange(count * size * size))
     scene, pixel = index // (size * size), index % (size * size)
     u, v = pixel_grid(size)
     color, part = shoot(view, scene, pixel, u[pixel], v[pixel])
     total = count * size * size
     shape = (count, size, size)
-    return color[:, :total].clamp(0, 4).reshape(3, *shape), part[:total].reshape(shape)
+    return clip(color[:, :total], 0.0, 4.0).reshape(3, *shape), part[:total].reshape(shape)
 
 
-def _smooth_edges(view: View, color: Tensor, mask: Tensor) -> None:
+def _smooth_edges(view: View, color: Array, mask: Array) -> None:
     """Replace pixels that differ much from a neighbour by the mean of four rays."""
     size = view.size
-    edges = padded(_edges(color, mask).reshape(-1).nonzero()[:, 0])
+    edges = where(_edges(color, mask).reshape(-1))
     if not len(edges):
         return
     scene, pixel = edges // (size * size), edges % (size * size)
     u, v = pixel_grid(size)
     step = 2 / size
-    samples = [
-        (u[pixel] + right * step, v[pixel] + upward * step) for right, upward in _OFFSETS
-    ]
+    samples = [(u[pixel] + right * step, v[pixel] + upward * step) for right, upward in _OFFSETS]
     found, _ = shoot(
         view,
-        scene.repeat(4),
-        pixel.repeat(4),
-        torch.cat([sample[0] for sample in samples]),
-        torch.cat([sample[1] for sample in samples]),
+        np.tile(scene, 4),
+        np.tile(pixel, 4),
+        np.concatenate([sample[0] for sample in samples]),
+        np.concatenate([sample[1] for sample in samples]),
     )
-    first, second, third, fourth = found.clamp(0, 1.5).reshape(3, 4, -1).unbind(1)
-    color.view(3, -1)[:, edges] = (first + second + third + fourth) * 0.25
+    rays = clip(found, 0.0, 1.5).reshape(3, 4, -1)
+    mean = (rays[:, 0] + rays[:, 1] + rays[:, 2] + rays[:, 3]) * 0.25
+    color.reshape(3, -1)[:, edges] = mean
 
 
-def _edges(color: Tensor, mask: Tensor) -> Tensor:
+def _edges(color: Array, mask: Array) -> Array:
     """Where a picture (of N) changes quickly to the right, left, up or down; (N, S, S) of bool."""
-    layers = torch.cat([color.sqrt(), mask[None] * 5.0])
-    edge = torch.zeros(mask.shape, dtype=torch.bool)
-    for axis in (-1, -2):
-        differs = (layers.diff(dim=axis).abs() > _EDGE_CONTRAST).any(0)
-        ahead = differs.narrow(axis, 0, differs.shape[axis])
-        span = mask.shape[axis] - 1
-        edge.narrow(axis, 0, span).logical_or_(ahead)
-        edge.narrow(axis, 1, span).logical_or_(ahead)
+    tones = np.sqrt(color)
+    edge = np.zeros(mask.shape, bool)
+    for axis in (1, 2):
+        jump = (np.abs(np.diff(tones, axis=axis + 1)) > _EDGE_CONTRAST).any(0)
+        jump |= np.diff(mask, axis=axis) != 0
+        before, after = (
+            (slice(None),) * axis + (slice(-1),),
+            (slice(None),) * axis + (slice(1, None),),
+        )
+        edge[before] |= jump
+        edge[after] |= jump
     return edge
 
 
-def shoot(
-    view: View, scene: Tensor, pixel: Tensor, u: Tensor, v: Tensor
-) -> tuple[Tensor, Tensor]:
+def shoot(view: View, scene: Array, pixel: Array, u: Array, v: Array) -> tuple[Array, Array]:
     """What rays through (u, v) of the pictures `scene` bring back: colour (3, R), part id (R,)."""
     side = -(-view.size // TILE)
     tile = scene * (side * side) + _tile_of_pixel(view.size)[pixel]
     rays = cast(view.p, scene, u, v, tile)
     below = (rays.direction[1] < -1e-3) & (rays.p.floor >= 0)
-    to_floor = -rays.origin[1] / rays.direction[1].clamp(max=-1e-3)
-    to_floor = torch.where(below, to_floor, torch.full_like(u, FAR))
+    to_floor = -rays.origin[1] / np.minimum(rays.direction[1], -1e-3)
+    to_floor = np.where(below, to_floor, np.float32(FAR))
     distance, nearest = _first_hits(view, rays, to_floor)
     hit = distance < FAR
-    color, part = torch.zeros(3, len(u)), torch.zeros(len(u), dtype=torch.long)
+    color, part = np.zeros((3, len(u)), np.float32), np.zeros(len(u), np.int64)
     sees_backdrop, sees_floor = where(~hit & (to_floor >= FAR)), where(~hit & (to_floor < FAR))
     if len(sees_backdrop):
         color[:, sees_backdrop] = _backdrop(view, rays.select(sees_backdrop))
@@ -269,61 +266,61 @@ def shoot(
     return color, part
 
 
-def _first_hits(view: View, rays: Rays, to_floor: Tensor) -> tuple[Tensor, Tensor]:
+def _first_hits(view: View, rays: Rays, to_floor: Array) -> tuple[Array, Array]:
     """Distance (R,) to the nearest solid, and which one it is (-1: none)."""
-    distance = torch.full_like(rays.u, FAR)
-    nearest = torch.full_like(rays.tile, -1)
+    distance = np.full_like(rays.u, FAR)
+    nearest = np.full(distance.shape, -1, np.int32)
     pixel = rays.p.zoom * (2 / view.size)
     for number, solid in enumerate(view.solids):
         start = view.tile_starts[number][rays.tile]
-        found = march(solid, rays, start, torch.minimum(distance, to_floor), pixel)
+        found = march(solid, rays, start, np.minimum(distance, to_floor), pixel)
         closer = found < distance
-        distance = torch.where(closer, found, distance)
-        nearest = torch.where(closer, torch.full_like(nearest, number), nearest)
+        distance = np.where(closer, found, distance)
+        nearest = np.where(closer, np.int32(number), nearest)
     return distance, nearest
 
 
 # --- light ------------------------------------------------------------------------------------
 
 
-def _backdrop(view: View, rays: Rays, upside_down: bool = False) -> Tensor:
+def _backdrop(view: View, rays: Rays, upside_down: bool = False) -> Array:
     height = rays.v * 0.35 if view.subject.backdrop_in_frame else rays.direction[1] * 1.6
     if upside_down:
         height = -height
     return texture(BACKDROPS, rays.p.backdrop, rays.u * 0.35, height, rays.p)
 
 
-def _floor(view: View, rays: Rays, distance: Tensor) -> Tensor:
+def _floor(view: View, rays: Rays, distance: Array) -> Array:
     p, point = rays.p, rays.at(distance)
     u = (p.floor_cos * point[0] - p.floor_sin * point[2]) * p.floor_scale
     v = (p.floor_sin * point[0] + p.floor_cos * point[2]) * p.floor_scale
-    color = texture(FLOORS, p.floor, u, v, p).clamp(0, 1)
-    open_share = torch.ones_like(distance)
+    color = clip(texture(FLOORS, p.floor, u, v, p), 0.0, 1.0)
+    open_share = np.ones_like(distance)
     near = where(length(point - p.center) < p.bound + OCCLUSION_REACH)
     if len(near):
         open_share[near] = openness(view.solids, point[:, near], _UP, p.for_rays(near))
     visible = light_reaching(view.solids, point, p.light, p)
-    color = color * (p.ambient * open_share + p.key * (p.light[1].clamp(min=0) * visible))
+    color = color * (p.ambient * open_share + p.key * (np.maximum(p.light[1], 0.0) * visible))
     color = _with_reflection(view, rays, color)
     return mix(color, p.backdrop_color, smoothstep(6.0, 40.0, distance) * 0.8)  # haze
 
 
-def _with_reflection(view: View, rays: Rays, color: Tensor) -> Tensor:
+def _with_reflection(view: View, rays: Rays, color: Array) -> Array:
     """Water mirrors a fifth of the backdrop."""
     wet = rays.p.floor == FLOOR_NUMBERS["water"]
-    index = where(wet.expand(color.shape[1]))
+    index = where(np.broadcast_to(wet, color.shape[1:]))
     if len(index):
         mirrored = _backdrop(view, rays.select(index), upside_down=True)
         color[:, index] = mix(color[:, index], mirrored, 0.2)
     return color
 
 
-def _surface(view: View, solid: Solid, rays: Rays, distance: Tensor) -> tuple[Tensor, Tensor]:
+def _surface(view: View, solid: Solid, rays: Rays, distance: Array) -> tuple[Array, Array]:
     p, point = rays.p, rays.at(distance)
     normal = surface_normal(solid, point, p)
     material = solid.paint(point, normal, p)
     # a little off the surface, so that it does not shade itself
-    visible = torch.zeros_like(distance)
+    visible = np.zeros_like(distance)
     lit = where(dot(normal, p.light) > 0)
     if len(lit):
         start = point[:, lit] + normal[:, lit] * 0.02
@@ -331,8 +328,7 @@ def _surface(view: View, solid: Solid, rays: Rays, distance: Tensor) -> tuple[Te
         visible[lit] = light_reaching(view.solids, start, own.light, own)
     open_share = openness(view.solids, point, normal, p)
     color = shade(material, normal, -rays.direction, p, visible, open_share)
-    part = torch.as_tensor(material.part)
-    return color, part.expand(len(distance)) if part.ndim == 0 else part
+    return color, np.broadcast_to(material.part, distance.shape)
 
 
 # --- film -------------------------------------------------------------------------------------
@@ -346,9 +342,9 @@ def expose(picture: Picture) -> np.ndarray:
     """
     p, size = picture.p, len(picture.u)
     corners = 1 - 0.18 * (picture.u * picture.u + picture.v * picture.v)
-    film = 1 - torch.exp(picture.color * (corners * (p.exposure * -1.35)))
-    screen = film.clamp(1e-5, 1) ** (1 / 2.2)
-    generator = np.random.default_rng(int(p.grain_seed))
-    grain = torch.from_numpy(generator.standard_normal((3, size, size), dtype=np.float32))
-    screen = (screen + grain * p.grain).clamp(0, 1)
-    return (screen.permute(1, 2, 0) * 255 + 0.5).to(torch.uint8).numpy()
+    film = 1 - np.exp(picture.color * (corners * (p.exposure * -1.35)))
+    screen = clip(film, 1e-5, 1.0) ** np.float32(1 / 2.2)
+    generator = np.random.default_rng(int(p.grain_seed[0]))
+    grain = generator.standard_normal((3, size, size), dtype=np.float32)
+    screen = clip(screen + grain * p.grain, 0.0, 1.0)
+    return np.ascontiguousarray((screen * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))

@@ -18,10 +18,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from .geometry import Scalar, dot, linear_color, normalize
+from .geometry import Array, Scalar, clip, dot, linear_color, normalize
 from .parameters import Parameters
 
 _FLESH = linear_color((1.0, 0.45, 0.3))
@@ -33,22 +32,22 @@ class Material:
 
     Attributes
     ----------
-    color : Tensor
+    color : Array
         (3, R): share of the light that comes back, linear.
-    part : Tensor or int
+    part : Array or int
         (R,) or one number: the id written into the mask.
-    specular : Tensor or float
+    specular : Array or float
         Strength of highlights: 0 for cloth, 0.3 for skin of fruit, 1 for lacquer.
-    gloss : Tensor or float
+    gloss : Array or float
         Their sharpness: 10 broad, 70 sharp.
-    translucency : Tensor or float
+    translucency : Array or float
         0 to 1.
-    glow : Tensor or float
+    glow : Array or float
         (3, R): light of its own.
     """
 
-    color: Tensor
-    part: Tensor | int
+    color: Array
+    part: Array | int
     specular: Scalar = 0.1
     gloss: Scalar = 15.0
     translucency: Scalar = 0.0
@@ -57,41 +56,39 @@ class Material:
 
 def shade(
     material: Material,
-    normal: Tensor,
-    towards_eye: Tensor,
+    normal: Array,
+    towards_eye: Array,
     p: Parameters,
-    light_share: Tensor,
-    open_share: Tensor,
-) -> Tensor:
+    light_share: Array,
+    open_share: Array,
+) -> Array:
     """Linear colour (3, R) of surface points.
 
     Parameters
     ----------
     material : Material
         What is there.
-    normal, towards_eye : Tensor
+    normal, towards_eye : Array
         (3, R), of length 1.
     p : Parameters
         `light` (direction towards the lamp), `key` and `ambient` (colours), `floor_color`.
-    light_share, open_share : Tensor
+    light_share, open_share : Array
         (R,): how much of the lamp and of the sky the point sees.
     """
     towards_light = p.light
     facing = dot(normal, towards_light)
-    key = facing.clamp(min=0) * light_share
+    key = np.maximum(facing, 0.0) * light_share
     sky = 0.6 + 0.4 * normal[1]
-    ground = (0.5 - 0.5 * normal[1]).clamp(min=0)
+    ground = 0.5 - 0.5 * normal[1]
     bounce = p.floor_color * (0.25 * ground)
-    near_edge_of_shadow = (1 - facing.abs()).clamp(0, 1)
+    near_edge_of_shadow = 1 - np.abs(facing)
     inside = _FLESH * (material.translucency * near_edge_of_shadow * near_edge_of_shadow * 0.25)
     diffuse = p.key * key + p.ambient * (open_share * sky) + bounce * open_share + inside
 
     halfway = normalize(towards_light + towards_eye)
-    highlight = dot(normal, halfway).clamp(0, 1) ** material.gloss
-    highlight = material.specular * highlight * key.clamp(min=0.2) * (key > 0)
-    grazing = 1 - dot(normal, towards_eye).clamp(0, 1)
+    highlight = clip(dot(normal, halfway), 1e-6, 1.0) ** material.gloss
+    highlight = material.specular * highlight * np.maximum(key, 0.2) * (key > 0)
+    grazing = 1 - clip(dot(normal, towards_eye), 0.0, 1.0)
     grazing = (grazing * grazing) * (grazing * grazing)
-    surroundings = grazing * open_share * torch.as_tensor(material.specular).clamp(max=1) * 0.8
-    return (
-        material.color * diffuse + p.key * highlight + p.ambient * surroundings + material.glow
-    )
+    surroundings = grazing * open_share * np.minimum(material.specular, 1.0) * 0.8
+    return material.color * diffuse + p.key * highlight + p.ambient * surroundings + material.glow

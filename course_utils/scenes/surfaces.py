@@ -9,38 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from .geometry import choose, linear_color, mix, radius, smoothstep, vector
+from .geometry import Array, choose, clip, linear_color, mix, radius, smoothstep, vector
 from .noise import fractal_noise, noise
 from .parameters import Parameters, where
 
-Texture = Callable[[Tensor, Tensor, Parameters], Tensor]
+Texture = Callable[[Array, Array, Parameters], Array]
 
 
-def wood(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
+def wood(u: Array, v: Array, p: Parameters) -> Array:
     """Boards along v, with grain, each of its own brightness."""
     across, seed = u * 1.1, p.floor_offset
-    board = across.floor()
-    from_middle = (across - board - 0.5).abs()
+    board = np.floor(across)
+    from_middle = np.abs(across - board - 0.5)
     wave = fractal_noise(vector(u * 6 + seed, v * 0.7 + board * 9.3, board * 3.1 + seed))
-    rings = (torch.sin((wave * 9 + u * 3) * 5) * 0.5 + 0.5) * 0.35
+    rings = (np.sin((wave * 9 + u * 3) * 5) * 0.5 + 0.5) * 0.35
     fibres = noise(vector(u * 60, v * 3 + board * 5, seed)) * 0.3
     tone = 0.75 + 0.4 * noise(vector(board * 1.7, seed, seed))
-    gap = smoothstep(0.5, 0.485, from_middle).clamp(min=0.35)
-    return mix(p.floor_color, p.floor_color2, (rings + fibres).clamp(0, 1)) * (tone * gap)
+    gap = np.maximum(smoothstep(0.5, 0.485, from_middle), 0.35)
+    return mix(p.floor_color, p.floor_color2, clip(rings + fibres, 0.0, 1.0)) * (tone * gap)
 
 
-def cloth(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
+def cloth(u: Array, v: Array, p: Parameters) -> Array:
     """Gingham: two sets of stripes, and the weave of the threads."""
-    stripes = (torch.sin(u * 6.6) > 0).float() + (torch.sin(v * 6.6) > 0).float()
-    weave = 0.85 + 0.15 * torch.sin(u * 70) * torch.sin(v * 70)
+    stripes = (np.sin(u * 6.6) > 0) * 0.5 + (np.sin(v * 6.6) > 0) * 0.5
+    weave = 0.85 + 0.15 * np.sin(u * 70) * np.sin(v * 70)
     folds = 0.8 + 0.35 * fractal_noise(vector(u * 1.2, v * 1.2, p.floor_offset))
-    return mix(p.floor_color, p.floor_color2, stripes / 2) * (weave * folds)
+    return mix(p.floor_color, p.floor_color2, np.float32(stripes)) * (weave * folds)
 
 
-def grass(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
+def grass(u: Array, v: Array, p: Parameters) -> Array:
     """Blades at two scales, meadow patches, and dry spots of the second colour."""
     seed = p.floor_offset
     drift = noise(vector(u * 3, v * 3, seed)) * 3
@@ -52,39 +51,39 @@ def grass(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
     return green + p.floor_color2 * (0.10 * smoothstep(0.58, 0.68, patches))
 
 
-def stone(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
+def stone(u: Array, v: Array, p: Parameters) -> Array:
     """Marble: clouds of two colours and dark veins where a second noise passes through 1/2."""
     seed = p.floor_offset
     clouds = fractal_noise(vector(u * 1.3, v * 1.3, seed), 4)
-    from_vein = (fractal_noise(vector(u * 1.1 + clouds * 2, v * 1.1, seed + 5)) - 0.5).abs()
+    from_vein = np.abs(fractal_noise(vector(u * 1.1 + clouds * 2, v * 1.1, seed + 5)) - 0.5)
     vein = 0.65 + 0.35 * smoothstep(0.0, 0.05, from_vein)
     crystals = 0.9 + 0.2 * noise(vector(u * 40, v * 40, seed))
     return mix(p.floor_color, p.floor_color2, clouds) * (vein * crystals)
 
 
-def tile(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
+def tile(u: Array, v: Array, p: Parameters) -> Array:
     """Square tiles of slightly different tones, with grouting."""
     seed = p.floor_offset
-    column, row = (u * 1.3).floor(), (v * 1.3).floor()
-    from_middle = torch.maximum((u * 1.3 - column - 0.5).abs(), (v * 1.3 - row - 0.5).abs())
+    column, row = np.floor(u * 1.3), np.floor(v * 1.3)
+    from_middle = np.maximum(np.abs(u * 1.3 - column - 0.5), np.abs(v * 1.3 - row - 0.5))
     tone = noise(vector(column * 3.3 + 0.5, row * 5.7 + 0.5, seed))
     glaze = mix(p.floor_color, p.floor_color2, tone * 0.5)
     grouted = mix(glaze, p.floor_color * 0.4, smoothstep(0.455, 0.48, from_middle))
     return grouted * (0.9 + 0.2 * fractal_noise(vector(u * 5, v * 5, seed)))
 
 
-def road(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
+def road(u: Array, v: Array, p: Parameters) -> Array:
     """Asphalt with a broken white line, and verges of the floor's colour."""
     seed = p.floor_offset
     grit = 0.45 + 0.25 * noise(vector(u * 40, v * 40, seed))
     grit = grit + 0.3 * fractal_noise(vector(u, v, seed))
     asphalt = linear_color((0.5, 0.5, 0.52)) * grit
-    dash = smoothstep(0.07, 0.04, (v - 1.15).abs()) * (torch.sin(u * 2.2 + seed) > -0.2)
+    dash = smoothstep(0.07, 0.04, np.abs(v - 1.15)) * (np.sin(u * 2.2 + seed) > -0.2)
     verge = p.floor_color * (0.4 + 0.9 * fractal_noise(vector(u * 6, v * 6, seed)))
     return choose((v < -1.5) | (v > 2.4), verge, mix(asphalt, 0.8, dash))
 
 
-def water(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
+def water(u: Array, v: Array, p: Parameters) -> Array:
     """Waves of three lengths, each running its own way, with bright crests."""
     seed = p.floor_offset
     bend = noise(vector(u * 0.5, v * 0.7, seed + 9)) * 2
@@ -96,7 +95,7 @@ def water(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
     return body + 0.5 * smoothstep(0.62, 0.80, height)
 
 
-def plain(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
+def plain(u: Array, v: Array, p: Parameters) -> Array:
     """One colour, a little uneven."""
     return p.floor_color * (0.8 + 0.4 * fractal_noise(vector(u * 2, v * 2, p.floor_offset), 4))
 
@@ -115,7 +114,7 @@ FLOORS: Mapping[str, Texture] = {
 NO_FLOOR = "none"
 
 
-def sky(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
+def sky(u: Array, v: Array, p: Parameters) -> Array:
     """Two colours from the horizon upwards, and clouds; `backdrop_detail` is their strength."""
     gradient = mix(p.backdrop_color, p.backdrop_color2, smoothstep(-0.2, 0.45, v))
     seed = p.backdrop_offset
@@ -123,21 +122,21 @@ def sky(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
     return mix(gradient, 0.9, smoothstep(0.52, 0.75, clouds) * p.backdrop_detail)
 
 
-def blur(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
-    """A room out of focus: soft blobs, and discs of light."""
+def blur(u: Array, v: Array, p: Parameters) -> Array:
+    """Draw a room out of focus: soft blobs, and discs of light."""
     seed, u, v = p.backdrop_offset, u * 3, v * 3
     blobs = noise(vector(u * 1.3 + seed, v * 1.3, seed))
     room = mix(p.backdrop_color, p.backdrop_color2, smoothstep(0.3, 0.7, blobs))
     room = room * (0.8 + 0.3 * fractal_noise(vector(u * 2, v * 2, seed), 2))
     x, y = u * 2.2 + seed, v * 2.2
-    column, row = x.floor(), y.floor()
+    column, row = np.floor(x), np.floor(y)
     lamp_is_lit = noise(vector(column * 3.7 + 0.3, row * 5.1 + 0.4, seed)) > 0.6
     disc = smoothstep(0.42, 0.36, radius(x - column - 0.5, y - row - 0.5))
     return room + (p.backdrop_color2 + 0.2) * (0.25 * p.backdrop_detail * disc * lamp_is_lit)
 
 
-def trees(u: Tensor, v: Tensor, p: Parameters) -> Tensor:
-    """A line of trees before the sky."""
+def trees(u: Array, v: Array, p: Parameters) -> Array:
+    """Draw a line of trees before the sky."""
     seed = p.backdrop_offset
     leaves = fractal_noise(vector(u * 14 + seed, v * 14, seed), 4)
     crowns = 0.02 + 0.2 * fractal_noise(vector(u * 4.5 + seed, seed, 0.0))
@@ -159,16 +158,17 @@ BACKDROP_NUMBERS = {name: float(number) for number, name in enumerate(BACKDROPS)
 
 
 def texture(
-    textures: Mapping[str, Texture], numbers: Tensor, u: Tensor, v: Tensor, p: Parameters
-) -> Tensor:
+    textures: Mapping[str, Texture], numbers: Array, u: Array, v: Array, p: Parameters
+) -> Array:
     """Colour (3, R) at (u, v): for each ray the texture that its scene's number names."""
-    color = torch.zeros(3, len(u))
+    color = np.zeros((3, len(u)), np.float32)
     functions = list(textures.values())
-    for number in numbers.unique().tolist():
+    for number in np.unique(numbers).tolist():
         if number < 0:
             continue
         if len(numbers) == 1:
-            return functions[int(number)](u, v, p).expand_as(color)
+            color[:] = functions[int(number)](u, v, p)
+            return color
         chosen = where(numbers == number)
         color[:, chosen] = functions[int(number)](u[chosen], v[chosen], p.for_rays(chosen))
     return color
