@@ -109,6 +109,10 @@ class Solid:
         bent or tapered and whose distance is therefore too large.
     casts_shadow : bool
         False for glass, glow and the like.
+    obstacle : callable, optional
+        ``obstacle(point, p)``: a simpler shape that keeps light away in the solid's place, from
+        others and from itself; quicker where the shape has many small features. It must not stick
+        out of the shape, which would then shade itself.
     """
 
     name: str
@@ -117,6 +121,13 @@ class Solid:
     bound: Callable[[Parameters], Bound] | None = None
     trust: float = 0.8
     casts_shadow: bool = True
+    obstacle: Callable[[Array, Parameters], Array] | None = None
+
+    def in_the_way(self, point: Array, p: Parameters) -> Array:
+        """Signed distance (R,) to what keeps light away."""
+        if self.obstacle is not None:
+            return self.obstacle(point, p)
+        return self.distance(point, p, False)
 
     def bound_for(self, p: Parameters) -> Bound:
         """Return the bound, the scene's own if the solid has none."""
@@ -229,8 +240,10 @@ def light_reaching(
     visible = np.ones_like(point[0])
     towards_light = np.broadcast_to(towards_light, point.shape)
     for solid in solids:
-        if solid.casts_shadow:
-            visible = np.minimum(visible, _light_past(solid, point, towards_light, p))
+        still = where(visible > 0)  # darker than dark is not possible
+        if solid.casts_shadow and len(still):
+            share = _light_past(solid, point[:, still], towards_light[:, still], p.for_rays(still))
+            visible[still] = np.minimum(visible[still], share)
     return smoothstep(0.0, 1.0, visible)
 
 
@@ -244,7 +257,7 @@ def _light_past(solid: Solid, point: Array, direction: Array, p: Parameters) -> 
     distance, p = enter[index] + 0.02, p.for_rays(index)
     visible = np.ones_like(distance)
     for step in range(_SHADOW_STEPS):
-        free = solid.distance(point + direction * distance, p, False)
+        free = solid.in_the_way(point + direction * distance, p)
         seen = clip(_SHARPNESS * free / np.maximum(distance, 0.05) + 0.1, 0.0, 1.0)
         visible = np.where(distance > leave, visible, np.minimum(visible, seen))
         distance = distance + clip(free, 0.03, 0.35)
@@ -276,7 +289,7 @@ def openness(solids: Sequence[Solid], point: Array, normal: Array, p: Parameters
         free = np.full_like(point[0], height)
         for solid, index, own in zip(solids, near, local, strict=True):
             if len(index):
-                found = solid.distance(probe[:, index], own, False)
+                found = solid.in_the_way(probe[:, index], own)
                 free[index] = np.minimum(free[index], found)
         blocked = blocked + weight * (height - free)
     return clip(1 - blocked, 0.15, 1.0)

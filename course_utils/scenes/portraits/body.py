@@ -84,6 +84,11 @@ def neck_distance(point: Array, p: Parameters, detail: bool) -> Array:
     return smooth_union(neck, _torso(point, p) + 0.02, 0.18)
 
 
+def neck_obstacle(point: Array, p: Parameters) -> Array:
+    """Neck without the chest, where the clothes throw the same shadow."""
+    return capsule(point, _NECK_TOP, _NECK_BASE, p.neck_width, p.neck_base)
+
+
 def paint_neck(point: Array, normal: Array, p: Parameters) -> Material:
     """Skin."""
     skin = p.skin * (0.94 + 0.12 * fractal_noise(point * 5 + p.pattern_offset))
@@ -243,7 +248,7 @@ def _sleeve_bound(p: Parameters) -> Bound:
     return Bound(p.arm_middle, 1.0)
 
 
-_NECK = Solid("neck", neck_distance, paint_neck, _neck_bound, 0.9)
+_NECK = Solid("neck", neck_distance, paint_neck, _neck_bound, 0.9, obstacle=neck_obstacle)
 _CLOTHES = Solid("clothes", clothes_distance, paint_clothes, _torso_bound, 0.9)
 _COLLAR = Solid("collar", collar_distance, paint_clothes, _collar_bound, 0.9)
 _SCARF = Solid("scarf", scarf_distance, paint_scarf, _collar_bound, 0.8)

@@ -84,10 +84,11 @@ def _strands(local: Array, p: Parameters, fineness: float) -> Array:
 class _Scalp:
     """What all styles need to know about a point: computed once."""
 
-    def __init__(self, local: Array, p: Parameters) -> None:
+    def __init__(self, local: Array, p: Parameters, *, combed: bool = True) -> None:
         self.local, self.p = local, p
         self.skull = skull(local, p)
-        self.tufts = noise(_strands(local, p, 5.0)) - 0.5
+        #: -0.5 to 0.5, constant along strands
+        self.tufts = noise(_strands(local, p, 5.0)) - 0.5 if combed else np.zeros_like(local[0])
         self.line = hairline(local, p) + 0.07 * self.tufts
         #: 0 at the ears, 1 on the crown
         self.height = smoothstep(0.10, 0.80, local[1])
@@ -196,6 +197,13 @@ def hair_distance(point: Array, p: Parameters, detail: bool) -> Array:
     return hair
 
 
+def hair_obstacle(point: Array, p: Parameters) -> Array:
+    """Hair without strands, a little thinner."""
+    local = head_space(point, p)
+    hair = _STYLES[p.hair](_Scalp(local, p, combed=False)) + 0.02
+    return smooth_intersection(hair, local[1] - 0.44, 0.05) if p.hat == "yes" else hair
+
+
 def paint_hair(point: Array, normal: Array, p: Parameters) -> Material:
     """Strands of different brightness."""
     local = head_space(point, p)
@@ -244,6 +252,7 @@ def hair_solids(values: Mapping[str, Any]) -> list[Solid]:
                 paint_hair,
                 lambda p: Bound(p.hair_center, axes, p.head_rotation),
                 trust=0.75,
+                obstacle=hair_obstacle,
             )
         )
     if values["hat"] == "yes":

@@ -119,6 +119,15 @@ def face_distance(point: Array, p: Parameters, detail: bool) -> Array:
     return smooth_union(face, _eyelids(folded, p), 0.03)
 
 
+def face_obstacle(point: Array, p: Parameters) -> Array:
+    """Face without lids, lips and ears, whose shadows are too small to see."""
+    local = head_space(point, p)
+    folded = mirror(local, X)
+    face = smooth_union(skull(local, p), sphere(folded - _CHEEK, 0.20), 0.22)
+    face = smooth_intersection(face, 0.20 - length(folded - _EYE_SOCKET), 0.14)
+    return smooth_union(face, sphere(local - p.nose_tip, p.nose_size), 0.10)
+
+
 def _add_nose(face: Array, local: Array, folded: Array, p: Parameters) -> Array:
     root = vector(0.0, 0.10, 0.66)
     face = smooth_union(face, capsule(local, root, p.nose_bridge, 0.055, p.nose_bridge_radius), 0.1)
@@ -368,10 +377,23 @@ def _bound(center: str, radii: tuple[float, float, float]) -> Callable[[Paramete
     return lambda p: Bound(p[center], half_axes, p.head_rotation)
 
 
-_FACE = Solid("face", face_distance, paint_face, _bound("face_center", (0.95, 1.16, 1.08)))
-_EYES = Solid("eyes", eyes_distance, paint_eyes, _bound("eyes_center", (0.54, 0.24, 0.24)), 1.0)
+_FACE = Solid(
+    "face",
+    face_distance,
+    paint_face,
+    _bound("face_center", (0.95, 1.16, 1.08)),
+    obstacle=face_obstacle,
+)
+_EYES = Solid(
+    "eyes", eyes_distance, paint_eyes, _bound("eyes_center", (0.54, 0.24, 0.24)), 1.0, False
+)
 _BROWS = Solid(
-    "brows", brows_distance, paint_facial_hair, _bound("brows_center", (0.58, 0.17, 0.24)), 0.95
+    "brows",
+    brows_distance,
+    paint_facial_hair,
+    _bound("brows_center", (0.58, 0.17, 0.24)),
+    0.95,
+    False,
 )
 _BEARD = Solid(
     "beard", beard_distance, paint_facial_hair, _bound("beard_center", (0.85, 0.78, 0.86)), 0.75
@@ -382,9 +404,15 @@ _MOUSTACHE = Solid(
     paint_facial_hair,
     _bound("beard_center", (0.85, 0.78, 0.86)),
     0.95,
+    False,
 )
 _GLASSES = Solid(
-    "glasses", glasses_distance, paint_glasses, _bound("glasses_center", (0.95, 0.36, 0.66)), 0.9
+    "glasses",
+    glasses_distance,
+    paint_glasses,
+    _bound("glasses_center", (0.95, 0.36, 0.66)),
+    0.9,
+    False,
 )
 
 

@@ -42,7 +42,7 @@ from .parts import CIGARETTE, OTHER_OBJECT
 
 CIGARETTE_NAME = "cigarette"
 #: Sticks and their lengths; a unit is half a head.
-STICK_LENGTHS = {CIGARETTE_NAME: 0.74, "pen": 0.95, "straw": 1.05, "lollipop": 0.62}
+STICK_LENGTHS = {CIGARETTE_NAME: 0.80, "pen": 0.95, "straw": 1.05, "lollipop": 0.62}
 OBJECTS = (*STICK_LENGTHS, "phone", "mug", "nothing")
 #: In the mouth without a hand, in the mouth and held, or held beside the face.
 POSES = ("mouth", "hand_at_mouth", "hand_beside")
@@ -229,7 +229,7 @@ def _stick_bound(p: Parameters) -> Bound:
 
 
 _SOLIDS = {
-    CIGARETTE_NAME: Solid(CIGARETTE_NAME, _stick(0.068), paint_cigarette, _stick_bound, 1.0),
+    CIGARETTE_NAME: Solid(CIGARETTE_NAME, _stick(0.074), paint_cigarette, _stick_bound, 1.0),
     "straw": Solid("straw", _stick(0.060), paint_straw, _stick_bound, 1.0),
     "pen": Solid("pen", pen_distance, paint_pen, _stick_bound, 0.95),
     "lollipop": Solid("lollipop", lollipop_distance, paint_lollipop, _stick_bound, 1.0),

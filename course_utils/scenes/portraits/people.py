@@ -43,7 +43,7 @@ def draw_camera_and_light(rng: Generator, side: float, **given: Any) -> Values:
     azimuth, elevation = rng.uniform(-1.1, 1.1), rng.uniform(0.35, 0.9)
     target = [side * rng.uniform(0.05, 0.32), rng.uniform(-0.26, -0.08), 0.0]
     yaw, pitch, roll = rng.normal(0, 0.20), rng.normal(0.03, 0.05), rng.normal(0, 0.035)
-    zoom = uniform(rng, 0.150, 0.168)
+    zoom = uniform(rng, 0.143, 0.159)
     stage = draw_stage(rng)
     values = {
         **stage,
@@ -74,7 +74,8 @@ def backdrop_colors(backdrop: str, rooms: list[list[float]]) -> Values:
 def draw_person(rng: Generator) -> Values:
     """Age, colours, features, hair, clothes, posture."""
     features = pick(rng, {"soft": 0.5, "strong": 0.5})
-    age, tone = uniform(rng, 20, 78), palette.draw_tone(rng)
+    age = 19 + 60 * float(rng.beta(1.15, 1.75))
+    tone = palette.draw_tone(rng)
     return {
         "age": age,
         **_draw_colors(rng, tone, age, features),
