@@ -1,13 +1,17 @@
-"""The one resolver for every file that comes from elsewhere: weights now, data sets as well.
+"""The one resolver for every file that comes from elsewhere: weights and data sets.
 
 ``data/assets.toml`` says for each file where it comes from, its SHA-256, size, licence, citation.
 A file is looked for in this order, and nothing is used before its SHA-256 has been checked:
 
 1. ``$COURSE_DATA``: a class's shared folder (the file in it, or in a subfolder named by its kind);
 2. ``/kaggle/input``: data sets attached to a Kaggle notebook;
-3. the course's cache (``$COURSE_CACHE``, by default the user's cache folder) and, for weights,
-   PyTorch's own cache;
+3. the course's cache (``$COURSE_CACHE``, by default the user's cache folder); for weights
+   PyTorch's own cache, for data sets that Kaggle publishes kagglehub's;
 4. the network: ``$COURSE_MIRROR/<file>`` if set, else the addresses in the manifest.
+
+A data set may also lie unpacked in these places (`obtain`). Where only the archive is there and has
+to be unpacked, `unpack` does it once, into the cache. The archives that come with the course itself
+are found by `embedded`.
 
 From a terminal::
 
@@ -25,6 +29,8 @@ import errno
 import functools
 import glob
 import hashlib
+import itertools
+import json
 import os
 import shutil
 import sys
@@ -33,14 +39,14 @@ import time
 import tomllib
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 from urllib.parse import quote, urlsplit
 
-from . import _web, runtime
+from . import _archives, _web, runtime
 
 CACHE_NAME = "explaining-image-classifiers"
 KAGGLE_INPUT = Path("/kaggle/input")
@@ -72,6 +78,16 @@ class Asset:
         Digest of the whole file (64 hexadecimal digits); empty where it cannot be known yet.
     size : int or None
         Bytes, where known.
+    md5 : str
+        Digest that the publisher gives, where no SHA-256 is known: it finds accidents, not malice.
+    contents : str
+        `contents_digest` of an archive that its server packs anew on every request.
+    also : tuple of str
+        Other archives that hold the same data set; looked for, never downloaded, not hashed.
+    unpacked : tuple of str
+        Patterns of which one fits a file of an unpacked copy.
+    kaggle : str
+        OWNER/NAME of the data set at Kaggle.
     licence, citation, note : str
         For people.
     """
@@ -82,6 +98,11 @@ class Asset:
     kind: str
     sha256: str = ""
     size: int | None = None
+    md5: str = ""
+    contents: str = ""
+    also: tuple[str, ...] = ()
+    unpacked: tuple[str, ...] = ()
+    kaggle: str = ""
     licence: str = ""
     citation: str = ""
     note: str = ""
@@ -113,10 +134,10 @@ class AssetStatus:
     Attributes
     ----------
     name, kind : str
-        As in the manifest.
-    state : {"present", "reachable", "unavailable", "not checked"}
-        On this machine and verified; a server is ready to send it; neither; or the network was not
-        asked.
+        As in the manifest; kind "embedded" for the archives that come with the course.
+    state : {"present", "unpacked", "reachable", "unavailable", "not checked"}
+        On this machine and verified; on this machine as a folder, which is not hashed; a server is
+        ready to send it; neither; or the network was not asked.
     path : Path or None
         Where it lies, when present.
     size : int or None
@@ -127,7 +148,7 @@ class AssetStatus:
 
     name: str
     kind: str
-    state: Literal["present", "reachable", "unavailable", "not checked"]
+    state: Literal["present", "unpacked", "reachable", "unavailable", "not checked"]
     path: Path | None
     size: int | None
     source: str
@@ -170,9 +191,11 @@ def _entry(name: str, table: dict[str, object], path: Path) -> Asset:
         )
     if missing := sorted({"file", "urls", "kind", "sha256"} - set(table)):
         raise ValueError(f"{path}: [{name}] lacks {missing}")
-    if Path(str(table["file"])).name != table["file"]:
-        raise ValueError(f"{path}: [{name}] file={table['file']!r} must be a bare file name")
-    return Asset(name=name, **{**table, "urls": tuple(table["urls"])})  # type: ignore[arg-type]
+    for file in (table["file"], *table.get("also", ())):  # type: ignore[misc]
+        if Path(str(file)).name != file:
+            raise ValueError(f"{path}: [{name}] file={file!r} must be a bare file name")
+    lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+    return Asset(name=name, **{**table, **lists})  # type: ignore[arg-type]
 
 
 def names(kind: str | None = None) -> list[str]:
@@ -211,31 +234,59 @@ def cache_folder() -> Path:
     return Path(os.environ.get("COURSE_CACHE") or pooch.os_cache(CACHE_NAME)).expanduser()
 
 
-def _places(entry: Asset) -> Iterator[tuple[str, list[Path]]]:
-    """Yield each place's name with the paths that the file may have there, in order."""
+def _roots(entry: Asset) -> Iterator[tuple[str, Path]]:
+    """Yield each place's name and folder, in order."""
     shared = os.environ.get("COURSE_DATA")
     if shared:
         folder = Path(shared).expanduser()
-        absent = "" if folder.is_dir() else " (no such folder)"
-        candidates = [folder / entry.file, folder / entry.kind / entry.file]
-        yield f"COURSE_DATA={shared}{absent}", candidates
+        yield f"COURSE_DATA={shared}{'' if folder.is_dir() else ' (no such folder)'}", folder
     if KAGGLE_INPUT.is_dir():
-        patterns = ("*/" * depth + glob.escape(entry.file) for depth in range(6))
-        yield str(KAGGLE_INPUT), [path for pattern in patterns for path in _glob(pattern)]
-    cache = cache_folder()
-    yield f"cache {cache}", [cache / entry.file, cache / entry.kind / entry.file]
+        yield str(KAGGLE_INPUT), KAGGLE_INPUT
+    yield f"cache {cache_folder()}", cache_folder()
     if _session_folder.cache_info().currsize:
-        yield "this session's temporary folder", [_session_folder() / entry.file]
+        yield "this session's temporary folder", _session_folder()
     if entry.kind == "weights":
         import torch
 
         hub = Path(torch.hub.get_dir()) / "checkpoints"
-        yield f"PyTorch's cache {hub}", [hub / entry.file]
+        yield f"PyTorch's cache {hub}", hub
+    if entry.kaggle:
+        versions = _kagglehub_cache().joinpath("datasets", *entry.kaggle.split("/"), "versions")
+        yield f"kagglehub's cache {versions}", versions
 
 
-def _glob(pattern: str) -> list[Path]:
+def _kagglehub_cache() -> Path:
+    default = Path.home() / ".cache" / "kagglehub"
+    return Path(os.environ.get("KAGGLEHUB_CACHE") or default).expanduser()
+
+
+def _places(entry: Asset) -> Iterator[tuple[str, list[Path]]]:
+    """Yield each place's name with the paths that the file may have there, in order."""
+    files = (entry.file, *entry.also)
+    for place, folder in _roots(entry):
+        if folder == KAGGLE_INPUT:  # Kaggle chooses the folders, a few levels of them
+            patterns = ["*/" * depth + glob.escape(file) for file in files for depth in range(6)]
+            yield place, [path for pattern in patterns for path in _glob(folder, pattern)]
+        else:
+            below = ("", entry.kind, entry.name)
+            yield place, [folder / subfolder / file for file in files for subfolder in below]
+
+
+def _unpacked_copies(entry: Asset) -> Iterator[tuple[str, Path]]:
+    """Yield each place's name with a folder that holds the data set unpacked, in order."""
+    for place, folder in _roots(entry):
+        depths = 5 if folder == KAGGLE_INPUT else 3
+        for pattern, depth in itertools.product(entry.unpacked, range(depths)):
+            for found in _glob(folder, "*/" * depth + pattern):
+                root = found.parents[pattern.count("/")]
+                if not any(part.endswith(PARTIAL_SUFFIX) for part in root.parts):
+                    yield place, root
+                    break  # the other files of the same folder
+
+
+def _glob(folder: Path, pattern: str) -> list[Path]:
     with suppress(OSError):
-        return sorted(KAGGLE_INPUT.glob(pattern))
+        return sorted(folder.glob(pattern))
     return []
 
 
@@ -261,30 +312,233 @@ def _problem(path: Path, entry: Asset) -> str | None:
         found = path.stat()
         if not path.is_file():
             return "it is not a file"
+        if path.name in entry.also:
+            return _archives.problem(path, path.name)
         if entry.size is not None and found.st_size != entry.size:
             return f"it has {found.st_size:,} bytes and should have {entry.size:,}"
-        if not entry.sha256:
-            return None
-        digest = _sha256(path.resolve(), found.st_size, found.st_mtime_ns)
+        wanted, algorithm = entry.sha256 or entry.md5, "sha256" if entry.sha256 else "md5"
+        if not wanted:
+            return _archives.problem(path, entry.file)
+        digest = _digest(path.resolve(), found.st_size, found.st_mtime_ns, algorithm)
     except FileNotFoundError:
         return "it is not there"
     except OSError as error:
         return f"it cannot be read ({error.strerror or error})"
-    if digest == entry.sha256.lower():
+    if digest == wanted.lower():
         return None
-    return f"its SHA-256 is {digest[:12]}… and should be {entry.sha256[:12]}…"
+    title = {"sha256": "SHA-256", "md5": "MD5"}[algorithm]
+    return f"its {title} is {digest[:12]}… and should be {wanted[:12]}…"
 
 
 @functools.cache
-def _sha256(path: Path, size: int, modified: int) -> str:
+def _digest(path: Path, size: int, modified: int, algorithm: str = "sha256") -> str:
     """Digest of a file; `size` and `modified` make sure that a changed file is hashed again."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 @functools.cache
 def _warn_once(message: str) -> None:
     warnings.warn(message, stacklevel=2)
+
+
+def embedded_folder() -> Path:
+    """Return the folder of the archives that come with the course, in a checkout or installed."""
+    here = Path(__file__).resolve().parent
+    candidates = (here.parent / "data" / "embedded", here / "_embedded")
+    return next((folder for folder in candidates if folder.is_dir()), candidates[0])
+
+
+def embedded(name: str) -> Path:
+    """Return an archive that comes with the course, such as "vegetables" or "smoking_shortcut".
+
+    Raises
+    ------
+    AssetUnavailable
+        If this copy of the course does not have it.
+    """
+    path = embedded_folder() / f"{name}.zip"
+    if path.is_file():
+        return path
+    raise AssetUnavailable(
+        name,
+        [f"{path.parent}: has no {path.name}"],
+        "this copy of the course is incomplete: clone or install it again, or build the archive "
+        "with `python -m course_utils.scenes build --to data/embedded`.",
+    )
+
+
+# ---------------------------------------------------------------------------- data sets
+
+
+def obtain(name: str, *, progress: bool = True, offline: bool | None = None) -> Path:
+    """Return a data set as a folder that holds it unpacked, or else as the checked archive.
+
+    The first place that has either wins, the archive before the folder in the same place. Then the
+    network is asked, and last Kaggle, if the package kagglehub is installed.
+
+    Parameters
+    ----------
+    name : str
+        Name in the manifest.
+    progress : bool
+        Show a bar while downloading.
+    offline : bool, optional
+        Do not touch the network. Default: True if the runtime's data source is "embedded".
+
+    Raises
+    ------
+    AssetUnavailable
+        If no place has it.
+    """
+    entry = asset(name)
+    path, reasons = _look(entry)
+    order = [place for place, _ in _roots(entry)]
+    folder = next(_unpacked_copies(entry), None)
+    if folder is not None and (path is None or order.index(folder[0]) < _rank(path, entry)):
+        return folder[1]
+    if path is not None:
+        return path
+    if _is_offline(offline):
+        _give_up(entry, [*reasons, _OFFLINE])
+    try:
+        return _download(entry, cache_folder(), reasons, progress=progress, may_move=True)
+    except AssetUnavailable as error:
+        if not entry.kaggle:
+            raise
+        return _from_kagglehub(entry, error.reasons)
+
+
+def _rank(path: Path, entry: Asset) -> int:
+    """Say in which of the places, counted in order, `path` lies."""
+    places = (candidates for _, candidates in _places(entry))
+    return next(rank for rank, candidates in enumerate(places) if path in candidates)
+
+
+def _from_kagglehub(entry: Asset, reasons: list[str]) -> Path:
+    """Let the package kagglehub fetch the data set: it knows the user's account."""
+    try:
+        import kagglehub
+    except ImportError:
+        _give_up(entry, [*reasons, "kagglehub: not installed (`pip install kagglehub` adds it)"])
+    try:
+        return Path(kagglehub.dataset_download(entry.kaggle))
+    except Exception as error:  # its own classes, requests' and more
+        _give_up(entry, [*reasons, f"kagglehub: {_web.explain(error)}"])
+
+
+def unpack(name: str, archive: Path, *, inner: str | None = None, progress: bool = True) -> Path:
+    """Unpack an archive once, into the cache, and return the folder.
+
+    Files are written into a temporary folder beside the target, which is renamed when it is
+    complete: a killed process leaves nothing that looks finished, and the next call removes what it
+    left. Where the cache cannot be written, a temporary folder is used for this session.
+
+    Parameters
+    ----------
+    name : str
+        Name in the manifest; also of the folder, below ``unpacked/`` in the cache.
+    archive : Path
+        A zip or tar file.
+    inner : str, optional
+        Pattern of a tar file inside the zip, to be unpacked instead.
+    progress : bool
+        Show a bar.
+
+    Raises
+    ------
+    AssetUnavailable
+        If the archive is damaged or refused (paths out of its folder, links, decompression bombs),
+        or the disk is full.
+    """
+    origin = {"archive": archive.name, "size": archive.stat().st_size, "inner": inner}
+    folder = cache_folder() / "unpacked"
+    for candidate in (folder, _session_folder() if _session_folder.cache_info().currsize else None):
+        if candidate is not None and _is_unpacked(candidate / name, origin):
+            return candidate / name
+    try:
+        folder = _writable(folder, may_move=True)
+        target = folder / name
+        with _turn(target) as alone:
+            if not _is_unpacked(target, origin):  # else another process was faster
+                if alone:
+                    _remove_leftovers(target)
+                _unpack_into(target, archive, origin, progress=progress)
+            return target
+    except _archives.ArchiveError as error:
+        reason, advice = str(error), f"delete {archive}, and the next call fetches it again."
+    except OSError as error:
+        needed = _archives.unpacked_size(archive)
+        reason = f"unpacking {archive.name}: {_disk_problem(error, folder, needed)}"
+        advice = "free some space and run this again: nothing half-written remains."
+    raise AssetUnavailable(name, [reason], advice)
+
+
+_MARKER = ".unpacked.json"
+
+
+def _is_unpacked(folder: Path, origin: dict[str, object]) -> bool:
+    """Whether the folder was unpacked, to the end, from this archive."""
+    try:
+        return json.loads((folder / _MARKER).read_text(encoding="utf-8")) == origin
+    except (OSError, ValueError):
+        return False
+
+
+def _unpack_into(target: Path, archive: Path, origin: dict[str, object], *, progress: bool) -> None:
+    needed = _archives.unpacked_size(archive)
+    if needed is not None and shutil.disk_usage(target.parent).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}")
+    options = {} if progress else {"disable": True}
+    bar = runtime.progress(
+        description=f"unpacking {archive.name}", unit="B", unit_scale=True, **options
+    )
+    try:
+        partial.mkdir()
+        with bar:
+            _archives.extract(
+                archive, partial, inner=origin["inner"], tick=_sign_of_life(bar, partial)
+            )
+        (partial / _MARKER).write_text(json.dumps(origin), encoding="utf-8")
+        if target.exists():  # of another archive, or without its marker
+            shutil.rmtree(target)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sign_of_life(bar: Any, partial: Path) -> Callable[[int], None]:
+    """Move the bar and, now and then, the folder's time, which tells a waiting process to wait."""
+    last = [time.monotonic()]
+
+    def tick(size: int) -> None:
+        bar.update(size)
+        if time.monotonic() - last[0] > 1:
+            os.utime(partial)
+            last[0] = time.monotonic()
+
+    return tick
+
+
+_DATA_SUFFIXES = (".jpg", ".jpeg", ".png", ".csv")
+
+
+def contents_digest(path: Path) -> str:
+    """Digest of what is in a zip, however it was packed.
+
+    SHA-256 over one line per picture or table, sorted: name below the folder that holds everything,
+    size, CRC. GitHub packs its archives anew and promises no stable bytes; this stays the same.
+    """
+    archive, names = _archives.open_zip(path)
+    with archive:
+        infos = [archive.getinfo(name) for name in names if name.endswith(_DATA_SUFFIXES)]
+    top = os.path.commonpath([info.filename for info in infos]) if len(infos) > 1 else ""
+    lines = sorted(
+        f"{info.filename[len(top) :].lstrip('/')}\t{info.file_size}\t{info.CRC:08x}\n"
+        for info in infos
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 # ---------------------------------------------------------------------------- from the network
@@ -386,7 +640,7 @@ def _download(
                     return target
                 tried.append(f"{url}: {problem}")
     except OSError as error:
-        tried.append(f"saving {entry.file}: {_disk_problem(error, folder)}")
+        tried.append(f"saving {entry.file}: {_disk_problem(error, folder, entry.size)}")
     _give_up(entry, [*reasons, *tried])
 
 
@@ -439,7 +693,8 @@ def _check_received(partial: Path, entry: Asset) -> None:
     if start.startswith((b"<!doctype html", b"<html")) and (problem or not entry.sha256):
         raise _web.DownloadError(_web.HTML_REASON)
     if problem:
-        short = entry.size is not None and partial.stat().st_size < entry.size
+        # an archive of unknown size that does not open most likely broke off on the way
+        short = entry.size is None or partial.stat().st_size < entry.size
         raise _web.DownloadError(f"what arrived is not the file: {problem}", retry=short)
 
 
@@ -524,11 +779,12 @@ def _partials(target: Path) -> list[Path]:
     ]
 
 
-def _partial_sizes(target: Path) -> dict[str, int]:
+def _partial_sizes(target: Path) -> dict[str, tuple[int, int]]:
     sizes = {}
     for path in _partials(target):
         with suppress(OSError):
-            sizes[path.name] = path.stat().st_size
+            found = path.stat()
+            sizes[path.name] = found.st_size, found.st_mtime_ns
     return sizes
 
 
@@ -536,7 +792,7 @@ def _remove_leftovers(target: Path) -> None:
     """Remove what a killed download left behind; only called while we hold the lock."""
     for path in _partials(target):
         with suppress(OSError):
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _check_space(entry: Asset, folder: Path) -> None:
@@ -544,12 +800,13 @@ def _check_space(entry: Asset, folder: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _disk_problem(error: OSError, folder: Path) -> str:
+def _disk_problem(error: OSError, folder: Path, needed: int | None = None) -> str:
     if error.errno not in _DISK_FULL:
         return f"{folder} cannot be written ({error.strerror or error})"
+    amount = "" if needed is None else f" ({human_size(needed)} are needed)"
     return (
-        f"the disk of {folder} is full: free some space, or set COURSE_CACHE to a folder on "
-        "another disk"
+        f"the disk of {folder} is full{amount}: free some space, or set COURSE_CACHE to a folder "
+        "on another disk"
     )
 
 
@@ -566,19 +823,32 @@ def status(*, check_network: bool = True) -> list[AssetStatus]:
     check_network : bool
         Ask the servers; never done when the data source is "embedded".
     """
-    located = {name: _look(entry)[0] for name, entry in manifest().items()}
+    located = {name: _locate(entry) for name, entry in manifest().items()}
     missing = [manifest()[name] for name, path in located.items() if path is None]
     ask = check_network and not _is_offline(None)
     addresses = {entry.name: _addresses(entry) for entry in missing} if ask else {}
     every = [url for urls in addresses.values() for url in urls]
     answers = dict(zip(every, _web.ask(every), strict=True))
-    return [
+    rows = [
         _status_of(entry, located[name], {url: answers[url] for url in addresses.get(name, [])})
         for name, entry in manifest().items()
     ]
+    return rows + [_embedded_status(path) for path in sorted(embedded_folder().glob("*.zip"))]
+
+
+def _locate(entry: Asset) -> Path | None:
+    """Return the checked file, or else the folder of an unpacked copy."""
+    return _look(entry)[0] or next((folder for _, folder in _unpacked_copies(entry)), None)
+
+
+def _embedded_status(path: Path) -> AssetStatus:
+    size, where = path.stat().st_size, f"comes with the course, {path.parent}"
+    return AssetStatus(path.stem, "embedded", "present", path, size, where)
 
 
 def _status_of(entry: Asset, path: Path | None, answers: dict[str, _web.Answer]) -> AssetStatus:
+    if path is not None and path.is_dir():
+        return AssetStatus(entry.name, entry.kind, "unpacked", path, None, str(path))
     if path is not None:
         size, where = path.stat().st_size, str(path.parent)
         return AssetStatus(entry.name, entry.kind, "present", path, size, where)
@@ -638,29 +908,62 @@ def _copy(source: Path, target: Path, entry: Asset) -> Path:
             _give_up(entry, [f"copying {source}: {problem}"])
         partial.replace(target)
     except OSError as error:
-        _give_up(entry, [f"copying {source}: {_disk_problem(error, target.parent)}"])
+        _give_up(entry, [f"copying {source}: {_disk_problem(error, target.parent, entry.size)}"])
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     return target
 
 
-def verify() -> list[tuple[str, Path, str | None]]:
-    """Hash every copy on this machine again.
+class Check(NamedTuple):
+    """What `verify` found out about one file: `problem` is None when it is right."""
+
+    name: str
+    path: Path
+    problem: str | None
+    note: str = ""
+
+
+def verify() -> list[Check]:
+    """Read and check every copy on this machine again, the course's own archives included.
 
     Returns
     -------
-    list of (name, path, problem)
-        One for each file found in any place; `problem` is None when it is right.
+    list of Check
+        One for each file found in any place. Archives without a digest are read to the end, so that
+        the checksum of every file in them is compared. Folders with unpacked copies are not hashed.
     """
-    _sha256.cache_clear()
-    return [
-        (entry.name, path, _problem(path, entry))
+    _digest.cache_clear()
+    checks = [
+        _check(entry, path)
         for entry in manifest().values()
         for _, candidates in _places(entry)
         for path in candidates
         if path.is_file()
     ]
+    own = sorted(embedded_folder().glob("*.zip"))
+    return checks + [Check(path.stem, path, _zip_problem(path), "embedded") for path in own]
+
+
+def _check(entry: Asset, path: Path) -> Check:
+    """Check one file as thoroughly as the manifest allows."""
+    problem = _problem(path, entry)
+    hashed = path.name == entry.file and (entry.sha256 or entry.md5)
+    if problem is None and not hashed and path.suffix == ".zip":
+        problem = _zip_problem(path)
+    note = "" if hashed else "no digest is known"
+    if problem is None and path.name == entry.file and entry.contents:
+        same = contents_digest(path) == entry.contents
+        note = f"{'same' if same else 'not the same'} contents as the copy the course knows"
+    return Check(entry.name, path, problem, note)
+
+
+def _zip_problem(path: Path) -> str | None:
+    try:
+        damaged = _archives.damaged_member(path)
+    except (_archives.ArchiveError, OSError) as error:
+        return str(error)
+    return f"{damaged} in it is damaged" if damaged else None
 
 
 def human_size(size: int | None) -> str:
@@ -727,11 +1030,10 @@ def _run_status(options: argparse.Namespace) -> int:
 
 def _run_verify(options: argparse.Namespace) -> int:
     checked = verify()
-    for name, path, problem in checked:
-        print(
-            f"{'WRONG' if problem else 'ok':<6}{name:<20}{path}{f': {problem}' if problem else ''}"
-        )
-    wrong = sum(problem is not None for _, _, problem in checked)
+    for name, path, problem, note in checked:
+        remark = f": {problem}" if problem else f" ({note})" if note else ""
+        print(f"{'WRONG' if problem else 'ok':<6}{name:<20}{path}{remark}")
+    wrong = sum(check.problem is not None for check in checked)
     print(f"{len(checked)} files checked, {wrong} wrong")
     return 1 if wrong else 0
 

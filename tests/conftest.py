@@ -39,7 +39,8 @@ def server() -> Iterator[LoopbackServer]:
 def fresh_assets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Give `assets` an empty cache below tmp_path, no shared folder, no memory; return the cache.
 
-    The data source is "auto", whatever the environment says.
+    The data source is "auto", whatever the environment says, and the archives of the course are
+    those in tmp_path / "embedded", which is not there.
     """
     for variable in ("COURSE_DATA", "COURSE_MIRROR", "COURSE_DATA_SOURCE"):
         monkeypatch.delenv(variable, raising=False)
@@ -49,6 +50,8 @@ def fresh_assets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("COURSE_CACHE", str(cache))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(assets, "KAGGLE_INPUT", tmp_path / "no-kaggle")
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "no-kagglehub"))
+    monkeypatch.setattr(assets, "embedded_folder", lambda: tmp_path / "embedded")
     monkeypatch.setattr(runtime, "_current", None)
     _web.forget_answers()
     assets._session_folder.cache_clear()

@@ -57,7 +57,7 @@ def test_manifest_entries_are_complete():
     for name, entry in assets.manifest().items():
         assert entry.name == name
         assert entry.urls
-        assert all(url.startswith("https://") and url.endswith(entry.file) for url in entry.urls)
+        assert all(url.startswith("https://") for url in entry.urls)
         assert entry.licence
         assert entry.citation
         assert entry.kind in {"weights", "dataset"}
@@ -65,9 +65,15 @@ def test_manifest_entries_are_complete():
             assert len(bytes.fromhex(entry.sha256)) == 32
         else:
             assert entry.note, f"{name}: a missing digest must be explained"
+        if entry.contents:
+            assert len(bytes.fromhex(entry.contents)) == 32
+        if entry.kind == "dataset":
+            assert entry.unpacked, f"{name}: how is an unpacked copy known?"
         if entry.kind == "weights":  # PyTorch puts the start of the digest into the file name
             assert entry.sha256.startswith(entry.file.rsplit("-", 1)[1].removesuffix(".pth"))
+            assert all(url.endswith(entry.file) for url in entry.urls)
     assert {"mobilenet_v3_large", "resnet18", "vgg19"} <= set(assets.names("weights"))
+    assert {"cifar10", "vegetables", "smoking", "caltech101"} == set(assets.names("dataset"))
 
 
 def test_the_wheel_carries_the_manifest():
@@ -156,7 +162,7 @@ def test_wrong_file_in_the_shared_folder_is_reported_skipped_and_kept(
 def test_file_of_another_size_is_refused_without_hashing(add_asset, fresh_assets, monkeypatch):
     add_asset("net", BODY)
     put(fresh_assets / "net.bin", BODY[:-1])
-    monkeypatch.setattr(assets, "_sha256", lambda *_: pytest.fail("hashed a file of wrong size"))
+    monkeypatch.setattr(assets, "_digest", lambda *_: pytest.fail("hashed a file of wrong size"))
     with pytest.warns(UserWarning, match="has 102,399 bytes and should have 102,400"):
         assert assets.find("net") is None
 
@@ -164,9 +170,9 @@ def test_file_of_another_size_is_refused_without_hashing(add_asset, fresh_assets
 def test_a_file_is_hashed_once_and_again_after_a_change(add_asset, fresh_assets):
     add_asset("net", BODY)
     path = put(fresh_assets / "net.bin")
-    assets._sha256.cache_clear()
+    assets._digest.cache_clear()
     assert assets.find("net") == assets.find("net") == path
-    assert assets._sha256.cache_info().misses == 1
+    assert assets._digest.cache_info().misses == 1
     put(path, BODY[::-1])
     os.utime(path, ns=(1, 1))
     with pytest.warns(UserWarning, match="SHA-256"):
@@ -388,7 +394,10 @@ def test_read_only_cache_gives_way_too(add_asset, server, fresh_assets, monkeypa
 def test_too_little_space_is_noticed_before_the_download(add_asset, server, monkeypatch):
     add_asset("net", BODY, urls=[server.serve("/net.bin", BODY)])
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
-    assert "is full: free some space, or set COURSE_CACHE" in unavailable().reasons[-1]
+    assert (
+        "is full (102 kB are needed): free some space, or set COURSE_CACHE"
+        in unavailable().reasons[-1]
+    )
     assert server.count() == 1  # only asked, nothing downloaded
 
 

@@ -1,0 +1,33 @@
+"""One loader per data set: real photographs and the course's rendered pictures, by the same code.
+
+``load_dataset("vegetables")`` returns `DatasetSplits` with ``.train``, ``.val`` and ``.test``. Each
+is an ordinary PyTorch data set; ``split.to_tensors()`` decodes it into memory at once, and
+`batches` and `Augment` train on that, many times faster than picture by picture.
+
+The copy that comes with the course has the folder layout of the real one, so one parser reads
+both; beside it lie what only a renderer can know: masks of the parts, scenes, interventions.
+"""
+
+from .catalogue import CIFAR10_CLASSES, DATASETS
+from .images import DatasetSplits, ImageDataset, Pairs
+from .loading import load_dataset
+from .presets import IMAGENET_MEAN, IMAGENET_STD, preset_transform
+from .stores import DatasetError
+from .tensors import Augment, Batches, ImageTensors, batches
+
+__all__ = [
+    "CIFAR10_CLASSES",
+    "DATASETS",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Augment",
+    "Batches",
+    "DatasetError",
+    "DatasetSplits",
+    "ImageDataset",
+    "ImageTensors",
+    "Pairs",
+    "batches",
+    "load_dataset",
+    "preset_transform",
+]
