@@ -92,4 +92,6 @@ def draw_stage(rng: Generator, **given: Any) -> Values:
         "without": "",
     }
     values.update(given)
+    # kept apart from the floor: on another floor the things themselves look the same
+    values.setdefault("bounce", values["floor_color"])
     return values

@@ -16,7 +16,7 @@ PERIOD = 32
 
 
 def _table() -> Array:
-    """Return (PERIOD³, 8): for each cell of the grid the random numbers of its eight corners."""
+    """Return (8, PERIOD³): the random numbers at the eight corners of each cell of the grid."""
     corner = np.random.default_rng(0).random((PERIOD,) * 3, dtype=np.float32)
     corners = [
         np.roll(corner, (-x, -y, -z), axis=(0, 1, 2))
@@ -24,7 +24,7 @@ def _table() -> Array:
         for y in (0, 1)
         for z in (0, 1)
     ]
-    return np.ascontiguousarray(np.stack(corners, -1).reshape(-1, 8))
+    return np.stack(corners).reshape(8, -1)
 
 
 _TABLE = _table()
@@ -39,7 +39,7 @@ def noise(point: Array) -> Array:
     share = point - corner
     share = share * share * (3 - 2 * share)
     x, y, z = corner.astype(np.int32) & (PERIOD - 1)
-    values = _TABLE.take((x * PERIOD + y) * PERIOD + z, axis=0).T  # (8, R)
+    values = _TABLE.take((x * PERIOD + y) * PERIOD + z, axis=1)
     values = values[:4] + (values[4:] - values[:4]) * share[0]
     values = values[:2] + (values[2:] - values[:2]) * share[1]
     return values[0] + (values[1] - values[0]) * share[2]

@@ -71,7 +71,7 @@ def shade(
     normal, towards_eye : Array
         (3, R), of length 1.
     p : Parameters
-        `light` (direction towards the lamp), `key` and `ambient` (colours), `floor_color`.
+        `light` (direction towards the lamp), `key`, `ambient` and `bounce` (colours).
     light_share, open_share : Array
         (R,): how much of the lamp and of the sky the point sees.
     """
@@ -80,7 +80,7 @@ def shade(
     key = np.maximum(facing, 0.0) * light_share
     sky = 0.6 + 0.4 * normal[1]
     ground = 0.5 - 0.5 * normal[1]
-    bounce = p.floor_color * (0.25 * ground)
+    bounce = p.bounce * (0.25 * ground)
     near_edge_of_shadow = 1 - np.abs(facing)
     inside = _FLESH * (material.translucency * near_edge_of_shadow * near_edge_of_shadow * 0.25)
     diffuse = p.key * key + p.ambient * (open_share * sky) + bounce * open_share + inside
