@@ -334,17 +334,21 @@ def _surface(view: View, solid: Solid, rays: Rays, distance: Array) -> tuple[Arr
 # --- film -------------------------------------------------------------------------------------
 
 
-def expose(picture: Picture) -> np.ndarray:
-    """Linear light to what a screen shows: uint8 (S, S, 3).
+def develop(color: Array, picture: Picture) -> Array:
+    """Linear light (3, S, S) to screen values in [0, 1], before grain.
 
     The lens darkens the corners; film answers ``1 - exp(-light)``, so that bright parts never clip
-    hard; a screen expects the power 1/2.2; grain is normal noise from the scene's own seed.
+    hard; a screen expects the power 1/2.2.
     """
-    p, size = picture.p, len(picture.u)
     corners = 1 - 0.18 * (picture.u * picture.u + picture.v * picture.v)
-    film = 1 - np.exp(picture.color * (corners * (p.exposure * -1.35)))
-    screen = clip(film, 1e-5, 1.0) ** np.float32(1 / 2.2)
+    film = 1 - np.exp(color * (corners * (picture.p.exposure * -1.35)))
+    return clip(film, 1e-5, 1.0) ** np.float32(1 / 2.2)
+
+
+def expose(picture: Picture) -> np.ndarray:
+    """Linear light to what a screen shows, uint8 (S, S, 3), with grain from the scene's own seed."""
+    p, size = picture.p, len(picture.u)
     generator = np.random.default_rng(int(p.grain_seed[0]))
     grain = generator.standard_normal((3, size, size), dtype=np.float32)
-    screen = clip(screen + grain * p.grain, 0.0, 1.0)
+    screen = clip(develop(picture.color, picture) + grain * p.grain, 0.0, 1.0)
     return np.ascontiguousarray((screen * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0))

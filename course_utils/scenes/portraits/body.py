@@ -38,6 +38,7 @@ from ..shading import Material
 from .parts import CLOTHES, HAND, SKIN
 
 _NECK_TOP, _NECK_BASE = vector(0.0, -0.45, -0.12), vector(0.0, -1.50, -0.20)
+_COLLAR_TOP = vector(0.0, -0.90, -0.15)
 _SHOULDERS_MIDDLE = vector(0.0, -1.62, -0.22)
 _CHEST = vector(0.0, -2.90, -0.20)
 #: From the grip to the wrist, and from there to the elbow; x points away from the head's middle.
@@ -96,21 +97,18 @@ def paint_neck(point: Array, normal: Array, p: Parameters) -> Material:
 
 
 def clothes_distance(point: Array, p: Parameters, detail: bool) -> Array:
-    """Torso, with an opening for the neck."""
+    """Torso with an opening for the neck, or with a tube around it (a polo neck)."""
+    torso = _torso(point, p)
+    if p.neckline == "polo":
+        tube = capsule(point, _COLLAR_TOP, _NECK_BASE, p.neck_width + 0.06, p.neck_base + 0.07)
+        tube = np.maximum(tube, point[1] + 0.98 + 0.1 * point[2])
+        return smooth_union(torso, tube, 0.20)
     opening = p.neckline_radius - length(point - vector(0.0, -1.16, -0.04))
-    clothes = smooth_intersection(_torso(point, p), opening, 0.02)
+    clothes = smooth_intersection(torso, opening, 0.02)
     if p.neckline == "v-neck":
         beside = np.maximum(np.abs(point[0]) * 0.8 - (point[1] + 1.95) * 0.5, -point[2])
         clothes = np.maximum(clothes, -beside)
     return clothes
-
-
-def collar_distance(point: Array, p: Parameters, detail: bool) -> Array:
-    """Polo neck: a tube around the neck."""
-    tube = capsule(
-        point, vector(0.0, -0.9, -0.15), _NECK_BASE, p.neck_width + 0.06, p.neck_base + 0.07
-    )
-    return np.maximum(tube, point[1] + 0.98 + 0.1 * point[2])
 
 
 def scarf_distance(point: Array, p: Parameters, detail: bool) -> Array:
@@ -228,7 +226,7 @@ def paint_hand(point: Array, normal: Array, p: Parameters) -> Material:
 
 
 def _torso_bound(p: Parameters) -> Bound:
-    return Bound(vector(0.0, -2.7, -0.2), vector(2.3, 1.9, 1.25))
+    return Bound(vector(0.0, -2.6, -0.2), vector(2.3, 2.0, 1.25))
 
 
 def _neck_bound(p: Parameters) -> Bound:
@@ -236,7 +234,7 @@ def _neck_bound(p: Parameters) -> Bound:
     return Bound(vector(0.0, -1.20, -0.05), vector(0.85, 1.05, 0.85))
 
 
-def _collar_bound(p: Parameters) -> Bound:
+def _scarf_bound(p: Parameters) -> Bound:
     return Bound(vector(0.0, -1.30, -0.15), vector(0.80, 0.62, 0.80))
 
 
@@ -250,8 +248,7 @@ def _sleeve_bound(p: Parameters) -> Bound:
 
 _NECK = Solid("neck", neck_distance, paint_neck, _neck_bound, 0.9, obstacle=neck_obstacle)
 _CLOTHES = Solid("clothes", clothes_distance, paint_clothes, _torso_bound, 0.9)
-_COLLAR = Solid("collar", collar_distance, paint_clothes, _collar_bound, 0.9)
-_SCARF = Solid("scarf", scarf_distance, paint_scarf, _collar_bound, 0.8)
+_SCARF = Solid("scarf", scarf_distance, paint_scarf, _scarf_bound, 0.8)
 _HAND = Solid("hand", hand_distance, paint_hand, _hand_bound, 0.9)
 _SLEEVE = Solid("sleeve", sleeve_distance, paint_clothes, _sleeve_bound, 0.95)
 
@@ -259,8 +256,6 @@ _SLEEVE = Solid("sleeve", sleeve_distance, paint_clothes, _sleeve_bound, 0.95)
 def body_solids(values: Mapping[str, Any], grip_kind: str) -> list[Solid]:
     """Neck and clothes; hand and sleeve unless the grip is "none"."""
     solids = [_NECK, _CLOTHES]
-    if values["neckline"] == "polo":
-        solids.append(_COLLAR)
     if values["neckline"] == "scarf":
         solids.append(_SCARF)
     if grip_kind != "none":

@@ -128,7 +128,7 @@ def _parted(scalp: _Scalp) -> Array:
 def _curly(scalp: _Scalp) -> Array:
     point = scalp.local * 5.2 + scalp.p.pattern_offset
     curls = noise(point) + 0.5 * noise(point * 2 + 5) - 0.75
-    return scalp.grow(0.15 + 0.06 * scalp.height + 0.22 * curls, rise=0.16) * 0.85
+    return scalp.grow(0.15 + 0.06 * scalp.height + 0.17 * curls, rise=0.16) * 0.85
 
 
 def _afro(scalp: _Scalp) -> Array:

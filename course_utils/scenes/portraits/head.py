@@ -220,7 +220,7 @@ def _lines_of_age(local: Array, folded: Array, p: Parameters) -> Array:
     forehead = np.exp(-(((wave - 1) / 0.22) ** 2)) * smoothstep(0.45, 0.25, folded[0])
     forehead = forehead * smoothstep(0.36, 0.42, height) * smoothstep(0.62, 0.56, height)
     age = p.wrinkles
-    return (0.08 + 0.16 * age) * ring + (0.06 + 0.24 * age) * fold + 0.24 * age * forehead
+    return (0.08 + 0.20 * age) * ring + (0.06 + 0.36 * age) * fold + 0.36 * age * forehead
 
 
 def _freckles(local: Array, folded: Array, p: Parameters) -> Array:

@@ -41,7 +41,7 @@ def draw_camera_and_light(rng: Generator, side: float, **given: Any) -> Values:
     backdrop = pick(rng, BACKDROPS)
     rooms = [hsv(rng.random(), rng.uniform(0.08, 0.42), rng.uniform(0.25, 0.8)) for _ in range(2)]
     azimuth, elevation = rng.uniform(-1.1, 1.1), rng.uniform(0.35, 0.9)
-    target = [side * rng.uniform(0.05, 0.32), rng.uniform(-0.26, -0.08), 0.0]
+    target = [side * rng.uniform(0.05, 0.32), rng.uniform(-0.20, -0.03), 0.0]
     yaw, pitch, roll = rng.normal(0, 0.20), rng.normal(0.03, 0.05), rng.normal(0, 0.035)
     zoom = uniform(rng, 0.143, 0.159)
     stage = draw_stage(rng)
@@ -56,7 +56,7 @@ def draw_camera_and_light(rng: Generator, side: float, **given: Any) -> Values:
         "center": [0.0, -1.0, 0.0],
         "bound": 3.2,
         "light": light_direction(azimuth, elevation),
-        "key": [0.8 * part for part in stage["key"]],
+        "key": [0.7 * part for part in stage["key"]],
         "backdrop": backdrop,
         **backdrop_colors(backdrop, rooms),
         "room_colors": [*rooms[0], *rooms[1]],
@@ -127,7 +127,7 @@ def _draw_expression(rng: Generator) -> Values:
         "gaze_right": float(np.clip(rng.normal(0, 0.15), -0.35, 0.35)),
         "gaze_up": float(np.clip(rng.normal(0, 0.06), -0.15, 0.15)),
         "brow_lift": uniform(rng, 0.0, 0.05),
-        "brow_tilt": float(rng.normal(0.006, 0.009)),
+        "brow_tilt": float(rng.normal(0.010, 0.007)),
         "smile": uniform(rng, 0.012, 0.075),
         "head_turn": float(rng.normal(0, 0.12)),
         "head_nod": float(rng.normal(0.0, 0.045)),
@@ -168,7 +168,7 @@ def draw_pose(rng: Generator, side: float) -> Values:
     """Where hand and stick are, and how smoke would rise: the same for whatever is held."""
     pose = pick(rng, _POSE_SHARES)
     at_mouth = [uniform(rng, 0.75, 1.0), uniform(rng, -0.30, 0.10), uniform(rng, 0.30, 0.65)]
-    beside = [uniform(rng, 0.25, 0.75), uniform(rng, 0.2, 0.7), uniform(rng, 0.25, 0.55)]
+    beside = [uniform(rng, 0.3, 0.8), uniform(rng, 0.2, 0.7), uniform(rng, 0.1, 0.4)]
     direction = np.array(beside if pose == "hand_beside" else at_mouth)
     return {
         "pose": pose,

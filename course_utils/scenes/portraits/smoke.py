@@ -17,7 +17,7 @@ import numpy as np
 
 from ..geometry import Array, clip, mix, smoothstep, vector
 from ..noise import fractal_noise, noise
-from ..rendering import Picture
+from ..rendering import Picture, develop
 from .held import CIGARETTE_NAME
 from .parts import CIGARETTE, OTHER_OBJECT, SMOKE
 
@@ -36,7 +36,7 @@ def paint_smoke(picture: Picture) -> None:
     opacity = _opacity(picture) * (1.0 if smokes else 0.6)
     light = (p.key[0] + p.ambient[0]) * 0.55 * _TINT
     with_smoke = mix(picture.color, light[:, :, None], opacity)
-    change = np.abs(_on_screen(with_smoke, picture) - _on_screen(picture.color, picture)).max(0)
+    change = np.abs(develop(with_smoke, picture) - develop(picture.color, picture)).max(0)
     visible = change > VISIBLE / 255
     if smokes:
         picture.mask = np.where(
@@ -48,12 +48,6 @@ def paint_smoke(picture: Picture) -> None:
         steam = np.full_like(picture.mask, OTHER_OBJECT)
         picture.mask = np.where(visible & (picture.mask == 0), steam, picture.mask)
     picture.color = with_smoke
-
-
-def _on_screen(color: Array, picture: Picture) -> Array:
-    """Expose linear light (see `rendering.expose`), without grain: 0 to 1."""
-    film = 1 - np.exp(-color * (picture.p.exposure * 1.35))
-    return clip(film, 1e-5, 1) ** (1 / 2.2)
 
 
 def _opacity(picture: Picture) -> Array:
