@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import course_utils as cu
-from course_utils.attribution import METHODS, _inputs, _passes, folding, paths
+from course_utils.attribution import METHODS, _inputs, _passes, folding, paths, pointwise
 
 CAPTUM_METHODS = [method for method in METHODS if method != "squared_midpoint"]
 
@@ -415,17 +415,22 @@ def test_nothing_is_left_behind_after_an_interruption():
 # --- folding ---------------------------------------------------------------------------------
 
 
+def assert_same_function(rewritten, model, inputs):
+    """Equal outputs, and equal gradients of one of them."""
+    torch.testing.assert_close(rewritten(inputs.clone()), model(inputs))
+    gradients = [
+        torch.autograd.grad(network(leaf * 1)[:, 1].sum(), leaf)[0]
+        for network in (model, rewritten)
+        for leaf in [inputs.clone().requires_grad_()]
+    ]
+    torch.testing.assert_close(*gradients)
+
+
 def test_folded_network_is_the_same_function():
     model, inputs = small(torch.float64), images(dtype=torch.float64)
     folded = folding.fold_batch_norm(model)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    torch.testing.assert_close(folded(inputs.clone()), model(inputs))
-    gradients = [
-        torch.autograd.grad(network(leaf * 1)[:, 1].sum(), leaf)[0]
-        for network in (model, folded)
-        for leaf in [inputs.clone().requires_grad_()]
-    ]
-    torch.testing.assert_close(*gradients)
+    assert_same_function(folded, model, inputs)
 
 
 def test_clipping_in_place_has_relu6s_gradient():
@@ -435,6 +440,83 @@ def test_clipping_in_place_has_relu6s_gradient():
         outputs = activation(values * 1)
         results.append((outputs.detach(), torch.autograd.grad(outputs.sum(), values)[0]))
     torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6(), nn.Hardswish(), nn.Identity()])
+@pytest.mark.parametrize("bias", [True, False])
+def test_pointwise_convolutions_become_products(activation, bias):
+    first = nn.Conv2d(3, 40, 1, bias=bias)
+    model = nn.Sequential(first, activation, nn.Conv2d(40, 5, 1), nn.Flatten()).double().eval()
+    nn.init.normal_(first.weight, std=9)  # so that ReLU6 cuts off on both sides
+    recorded = torch.fx.symbolic_trace(model)
+    pointwise.use_matrix_products(recorded)
+    recorded.delete_all_unused_submodules()
+    assert not any(type(module) is nn.Conv2d for module in recorded.modules())
+    for layout in (torch.channels_last, torch.contiguous_format):
+        inputs = images(dtype=torch.float64).contiguous(memory_format=layout)
+        assert_same_function(recorded, model, inputs)
+
+
+def test_products_leave_other_readers_of_a_convolution_alone():
+    """A skip connection reads what comes before the activation."""
+
+    class Skip(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.act = nn.Conv2d(3, 3, 1), nn.ReLU()
+            self.strided = nn.Conv2d(3, 4, 1, stride=2)
+            self.grouped = nn.Conv2d(4, 4, 1, groups=2)
+
+        def forward(self, batch):
+            features = self.convolution(batch)
+            return self.grouped(self.strided(features - 2 * self.act(features))).flatten(1)
+
+    model = Skip().double().eval()
+    recorded = torch.fx.symbolic_trace(model)
+    pointwise.use_matrix_products(recorded)
+    recorded.delete_all_unused_submodules()
+    assert sum(type(module) is nn.Conv2d for module in recorded.modules()) == 2
+    assert_same_function(recorded, model, images(dtype=torch.float64))
+
+
+@pytest.mark.parametrize("padding", [(0, 1, 0, 1), (1, 2, 1, 2), (2, 2, 1, 1), (0, 0, 0, 3)])
+@pytest.mark.parametrize(("stride", "groups"), [(1, 1), (2, 3)])
+def test_padding_is_absorbed(padding, stride, groups):
+    convolution = nn.Conv2d(3, 6, 3, stride=stride, groups=groups)
+    model = nn.Sequential(nn.ZeroPad2d(padding), convolution, nn.Flatten()).double().eval()
+    recorded = torch.fx.symbolic_trace(model)
+    pointwise.absorb_padding(recorded)
+    recorded.delete_all_unused_submodules()
+    assert not any(type(module) is nn.ZeroPad2d for module in recorded.modules())
+    assert_same_function(recorded, model, images(2, 13, torch.float64))
+    assert model[1].kernel_size == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (nn.ZeroPad2d((1, 0, 1, 0)), nn.Conv2d(3, 4, 3)),  # wider before than after
+        (nn.ZeroPad2d((-1, 1, 0, 1)), nn.Conv2d(3, 4, 3)),  # cropped
+        (nn.ZeroPad2d(1), nn.Conv2d(3, 4, 3, padding=1)),
+        (nn.ZeroPad2d(1), nn.MaxPool2d(2)),
+    ],
+)
+def test_padding_that_no_convolution_could_do_stays(layers):
+    model = nn.Sequential(*layers, nn.Flatten()).double().eval()
+    recorded = torch.fx.symbolic_trace(model)
+    pointwise.absorb_padding(recorded)
+    recorded.delete_all_unused_submodules()
+    assert any(type(module) is nn.ZeroPad2d for module in recorded.modules())
+    assert_same_function(recorded, model, images(2, 12, torch.float64))
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_products_only_where_they_are_faster(available, monkeypatch):
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: available)
+    folded = folding.fold_batch_norm(cu.load_network("efficientnet_lite0", verbose=False).model)
+    kinds = [type(module) for module in folded.modules()]
+    assert kinds.count(pointwise.Pointwise) == (32 if available else 0)
+    assert kinds.count(nn.ZeroPad2d) == (0 if available else 5)
 
 
 @pytest.mark.parametrize("how", ["load_state_dict", "data", "no_grad", "statistics", "module"])
@@ -629,6 +711,23 @@ def test_default_chunks_fill_a_budget(monkeypatch):
     sizes = [_inputs.default_chunk_size(torch.empty(1, 3, side, side)) for side in (224, 112, 999)]
     assert sizes == [8, 32, 1]
     assert [*paths._parts(10, 4)] == [slice(0, 4), slice(4, 8), slice(8, 10)]
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "expected"),
+    [
+        (50, 8, 10),
+        (50, 16, 10),
+        (300, 8, 10),
+        (64, 8, 8),
+        (5, 8, 5),
+        (53, 8, 8),
+        (7, 1, 1),
+        (1000, 16, 20),
+    ],
+)
+def test_steps_are_cut_evenly_where_they_can_be(length, size, expected):
+    assert paths._even_size(length, size) == expected
 
 
 # --- gradients along the path ----------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -97,15 +98,15 @@ def integrated_gradients(
     method : str
         Quadrature; see `quadrature`.
     chunk_size : int, optional
-        Images per forward and backward pass. By default as many as store about 320 MiB of
-        activations on a CPU (8 for `efficientnet_lite0`, 16 for `squeezenet1_1`), 1 GiB on MPS and
-        2 GiB on CUDA: more gain little.
+        Images per forward and backward pass. By default about as many as store 320 MiB of
+        activations on a CPU, 1 GiB on MPS and 2 GiB on CUDA (more gain little), and a number that
+        divides `n_steps` where one is near: 10 for the bundled networks and 50 or 300 steps.
     progress : bool
         Show a progress bar if it takes more than a second.
     fast : bool
-        Compute the same function in a cheaper way: images channels-last on a CPU, and batch norm
+        Compute the same function in a cheaper way: images channels-last on a CPU, batch norm
         folded into the convolutions before it where that is safe (`folding.fold_batch_norm`) and
-        gives the same scores. False computes exactly as the model would by itself. See the notes.
+        gives the same scores, and 1x1 convolutions as matrix products (`pointwise`). False computes exactly as the model would by itself. See the notes.
 
     Returns
     -------
@@ -142,11 +143,12 @@ def integrated_gradients(
     path = Path(model, inputs, target, baselines, chunk_size, fast)
     attributions = torch.empty_like(path.inputs, memory_format=torch.contiguous_format)
     total = len(path.inputs) * n_steps
+    steps_at_once = chunk_size or _even_size(n_steps, path.chunk_size)
     with _progress_bar(progress, total, "Integrated gradients") as bar:
         for images in _parts(len(path.inputs), max(1, path.chunk_size // n_steps)):
             difference = path.difference(images)
             integral = torch.zeros_like(difference, dtype=path.precise)
-            for steps in _parts(n_steps, path.chunk_size):
+            for steps in _parts(n_steps, steps_at_once):
                 gradients = path.gradients(images, alphas[steps]).gradients
                 for at_step, weight in zip(gradients.unbind(1), weights[steps], strict=True):
                     integral.add_(at_step, alpha=float(weight))
@@ -232,3 +234,15 @@ def _progress_bar(wanted: bool, total: int, description: str) -> Any:
 def _parts(length: int, size: int) -> Iterator[slice]:
     """Cut a range into parts of `size` and a rest: all but the last cost the same memory."""
     return (slice(start, min(start + size, length)) for start in range(0, length, size))
+
+
+def _even_size(length: int, size: int) -> int:
+    """Largest size of equal parts within 0.6 to 1.25 of `size`. Where there is none, `size` itself.
+
+    A rest of another size would be slow: convolutions are compiled for each shape they meet.
+    """
+    if length <= size:
+        return length
+    within = range(math.ceil(size * 0.6), math.floor(size * 1.25) + 1)
+    dividing = [candidate for candidate in within if length % candidate == 0]
+    return max(dividing, default=size)
