@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .drawing import rounded
 from .families import Family, Rendering, Scene, suggest
 from .pool import render_jobs
 from .rendering import structure
@@ -97,10 +98,12 @@ def draw(
             name,
             names[label],
             label,
-            source.models[names[label]].draw(
-                np.random.default_rng([seed, index]),
-                np.random.default_rng([seed, index, label, 1]),
-                **options,
+            rounded(
+                source.models[names[label]].draw(
+                    np.random.default_rng([seed, index]),
+                    np.random.default_rng([seed, index, label, 1]),
+                    **options,
+                )
             ),
         )
         for index, label in enumerate(chosen)

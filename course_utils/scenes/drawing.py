@@ -46,6 +46,21 @@ def pick(rng: Generator, shares: dict[str, float]) -> str:
     return str(rng.choice(list(shares), p=weights / weights.sum()))
 
 
+def rounded(values: Values) -> Values:
+    """Round all numbers to five significant digits: short lines of JSON that lose nothing."""
+    return {name: _rounded(value) for name, value in values.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    return float(f"{value:.5g}") if isinstance(value, (float, np.floating)) else value
+
+
 def light_direction(azimuth: float, elevation: float) -> list[float]:
     """Direction towards a lamp, of length 1; azimuth 0 is the side of the camera at yaw 0."""
     return [

@@ -33,7 +33,7 @@ _FAR = np.float32(FAR)
 #: Pixels along the side of a tile.
 TILE = 4
 _CONE_STEPS = 24
-_RAY_STEPS = 64
+_RAY_STEPS = 40
 #: Rays that have arrived or left are taken out of the bundle after so many steps.
 _SWEEP_EVERY = 4
 
@@ -71,9 +71,23 @@ class Bound:
         return np.where(misses, _FAR, enter), leave
 
     def near(self, point: Array, margin: float) -> Array:
-        """Whether points (3, R) lie within the bound, grown by a margin; (R,)."""
-        offset = self._unit(point, margin)
-        return dot(offset, offset) < 1
+        """Whether points (3, R) may lie within the bound, grown by a margin; (R,)."""
+        offset = point - self.center
+        return dot(offset, offset) < self._reach(margin)
+
+    def ahead(self, point: Array, direction: Array, margin: float) -> Array:
+        """Whether rays may cross the bound, grown by a margin: quicker and coarser than `crossing`."""
+        offset = point - self.center
+        along = dot(offset, direction)
+        reach = self._reach(margin)
+        squared = dot(offset, offset)
+        return (squared - along * along < reach) & ((along < 0) | (squared < reach))
+
+    def _reach(self, margin: float) -> Array:
+        """Squared radius of the ball around everything."""
+        radius = np.asarray(self.radius)
+        largest = (radius.max(0) if radius.ndim == 2 else radius) + margin
+        return largest * largest
 
     def _unit(self, point: Array, margin: Array | float) -> Array:
         """Coordinates in which the bound is the unit ball."""
@@ -184,8 +198,9 @@ def march(solid: Solid, rays: Rays, start: Array, stop: Array, pixel: Array) -> 
     start, stop : Array
         (R,) where to begin (`FAR`: not at all) and where to give up.
     pixel : Array
-        (R,) or (1,): size of a pixel divided by the distance. A hit is called when the surface is
-        nearer than 1/20 of a pixel.
+        (R,) or (1,): size of a pixel divided by the distance. It is a hit when the surface is nearer
+        than a share of a pixel: 0.05 at first, growing to 0.25 for rays that creep along a
+        silhouette.
     """
     enter, leave = solid.bound_for(rays.p).crossing(rays.origin, rays.direction)
     start, stop = np.maximum(start, enter), np.minimum(stop, leave)
@@ -198,10 +213,9 @@ def march(solid: Solid, rays: Rays, start: Array, stop: Array, pixel: Array) -> 
     for step in range(_RAY_STEPS):
         free = solid.distance(rays.at(distance), rays.p, False)
         distance = distance + free * solid.trust
-        last = step == _RAY_STEPS - 1
-        if step % _SWEEP_EVERY == _SWEEP_EVERY - 1 or last:
-            # rays that graze a silhouette creep: what is left at the end counts if it is close
-            tolerance = np.maximum(pixel * distance * (0.25 if last else 0.05), 1e-3)
+        if step % _SWEEP_EVERY == _SWEEP_EVERY - 1:
+            share_of_pixel = 0.05 + 0.2 * step / _RAY_STEPS
+            tolerance = np.maximum(pixel * distance * share_of_pixel, 1e-3)
             hit = free < tolerance
             result[index] = np.where(hit, distance, _FAR)
             going = where(~hit & (distance < stop))
@@ -233,31 +247,32 @@ _SHADOW_STEPS = 14
 PENUMBRA = 0.25
 
 
-def light_reaching(
-    solids: Sequence[Solid], point: Array, towards_light: Array, p: Parameters
-) -> Array:
+def light_reaching(solids: Sequence[Solid], point: Array, p: Parameters) -> Array:
     """Share of the lamp that points (3, R) see past all solids: 0 in full shadow, 1 in none."""
     visible = np.ones_like(point[0])
-    towards_light = np.broadcast_to(towards_light, point.shape)
     for solid in solids:
-        still = where(visible > 0)  # darker than dark is not possible
-        if solid.casts_shadow and len(still):
-            share = _light_past(solid, point[:, still], towards_light[:, still], p.for_rays(still))
-            visible[still] = np.minimum(visible[still], share)
+        if not solid.casts_shadow:
+            continue
+        ahead = solid.bound_for(p).ahead(point, p.light, PENUMBRA)
+        index = where(ahead & (visible > 0))  # darker than dark is not possible
+        if len(index):
+            past = _light_past(solid, point[:, index], p.for_rays(index))
+            visible[index] = np.minimum(visible[index], past)
     return smoothstep(0.0, 1.0, visible)
 
 
-def _light_past(solid: Solid, point: Array, direction: Array, p: Parameters) -> Array:
-    enter, leave = solid.bound_for(p).crossing(point, direction, PENUMBRA)
+def _light_past(solid: Solid, point: Array, p: Parameters) -> Array:
+    """Share of the lamp that points (3, R) see past one solid, before smoothing."""
+    enter, leave = solid.bound_for(p).crossing(point, p.light, PENUMBRA)
     result = np.ones_like(enter)
     index = where(enter < leave)
     if not len(index):
         return result
-    point, direction, leave = point[:, index], direction[:, index], leave[index]
-    distance, p = enter[index] + 0.02, p.for_rays(index)
+    point, leave, p = point[:, index], leave[index], p.for_rays(index)
+    distance = enter[index] + 0.02
     visible = np.ones_like(distance)
     for step in range(_SHADOW_STEPS):
-        free = solid.in_the_way(point + direction * distance, p)
+        free = solid.in_the_way(point + p.light * distance, p)
         seen = clip(_SHARPNESS * free / np.maximum(distance, 0.05) + 0.1, 0.0, 1.0)
         visible = np.where(distance > leave, visible, np.minimum(visible, seen))
         distance = distance + clip(free, 0.03, 0.35)
@@ -266,9 +281,8 @@ def _light_past(solid: Solid, point: Array, direction: Array, p: Parameters) -> 
             going = where((visible > 0) & (distance < leave))
             if not len(going):
                 break
-            index, point, direction = index[going], point[:, going], direction[:, going]
+            index, point, p = index[going], point[:, going], p.for_rays(going)
             distance, leave, visible = distance[going], leave[going], visible[going]
-            p = p.for_rays(going)
     return result
 
 

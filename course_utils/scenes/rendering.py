@@ -14,30 +14,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .camera import Rays, camera_frame, cast, pixel_grid
-from .geometry import clip, dot, length, mix, smoothstep, vector
-from .marching import (
-    FAR,
-    OCCLUSION_REACH,
-    TILE,
-    Solid,
-    light_reaching,
-    march,
-    openness,
-    run_cones,
-    surface_normal,
-)
+from .camera import camera_frame, pixel_grid
+from .geometry import clip, dot
+from .marching import Solid
 from .parameters import Array, Parameters, Values, padded, stack, where
-from .shading import shade
-from .surfaces import (
-    BACKDROP_NUMBERS,
-    BACKDROPS,
-    FLOOR_NUMBERS,
-    FLOORS,
-    texture,
-)
+from .surfaces import BACKDROP_NUMBERS, FLOOR_NUMBERS
+from .tracing import Seen, View, shoot
 
-_UP = vector(0.0, 1.0, 0.0)
 #: How many rays to compute together; more need more memory, fewer more Python.
 _RAYS_AT_ONCE = 40_000
 #: Neighbouring pixels that differ by more (in roughly perceptual units) are supersampled.
@@ -85,22 +68,6 @@ class Picture:
         offset = point - self.p.eye
         depth = dot(offset, self.p.forward) * self.p.zoom
         return dot(offset, self.p.right) / depth, dot(offset, self.p.upward) / depth
-
-
-@dataclass
-class View:
-    """A batch of scenes of one structure, and what is known about it before rays are shaded."""
-
-    subject: Subject
-    solids: Sequence[Solid]
-    p: Parameters
-    size: int
-    tile_starts: list[Array]
-
-    @property
-    def pixel(self) -> Array:
-        """Size of a pixel divided by the distance, per scene."""
-        return self.p.zoom * (2 / self.size)
 
 
 def prepare(subject: Subject, values: Values) -> dict[str, Any]:
@@ -154,10 +121,12 @@ def render_batch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render a few scenes of one structure together."""
     p = stack([prepare(subject, values) for values in scenes])
-    view = View(subject, solids_of(subject, scenes[0]), p, size, [])
-    view.tile_starts = _tile_starts(view, len(scenes))
-    color, mask = _one_ray_per_pixel(view, len(scenes))
-    _smooth_edges(view, color, mask)
+    view = View(solids_of(subject, scenes[0]), p, len(scenes), size, subject.backdrop_in_frame)
+    seen = _one_ray_per_pixel(view)
+    shape = (len(scenes), size, size)
+    color = clip(seen.color[:, : math.prod(shape)], 0.0, 4.0).reshape(3, *shape)
+    mask = seen.part[: math.prod(shape)].reshape(shape)
+    _smooth_edges(view, color, mask, seen)
     u, v = (coordinate.reshape(size, size) for coordinate in pixel_grid(size))
     images = []
     for index in range(len(scenes)):
@@ -171,164 +140,45 @@ def render_batch(
 # --- rays -------------------------------------------------------------------------------------
 
 
-def _tile_starts(view: View, count: int) -> list[Array]:
-    """For each solid, how far the rays of each tile of each picture may jump ahead."""
-    side = -(-view.size // TILE)
-    # a tile may stick out of the picture: the grid is the picture's, in steps of TILE pixels
-    middle = (np.arange(side, dtype=np.float32) + 0.5) * (TILE / view.size) * 2 - 1
-    v, u = np.meshgrid(-middle, middle, indexing="ij")
-    tiles = padded(np.arange(count * side * side))
-    scene = tiles // (side * side)
-    within = tiles % (side * side)
-    rays = cast(view.p, scene, u.reshape(-1)[within], v.reshape(-1)[within], tiles)
-    # half a tile's diagonal, and a little for the rays at the edge of its outermost pixels
-    slope = rays.p.zoom * ((TILE / 2 + 0.3) * math.sqrt(2) * 2 / view.size)
-    return [run_cones(solid, rays, slope)[: count * side * side] for solid in view.solids]
+def _one_ray_per_pixel(view: View) -> Seen:
+    """Look through the centre of every pixel of every picture."""
+    index = padded(np.arange(view.count * view.size**2))
+    scene, pixel = np.divmod(index, view.size**2)
+    u, v = pixel_grid(view.size)
+    return shoot(view, scene, pixel, u[pixel], v[pixel])
 
 
-def _tile_of_pixel(size: int) -> Array:
-    rows = np.arange(size) // TILE
-    return (rows[:, None] * (-(-size // TILE)) + rows).reshape(-1)
-
-
-def _one_ray_per_pixel(view: View, count: int) -> tuple[Array, Array]:
-    """Linear colours (3, N, S, S) and part ids (N, S, S)."""
-    size = view.size
-    index = padded(np.arange(count * size * size))
-    scene, pixel = index // (size * size), index % (size * size)
-    u, v = pixel_grid(size)
-    color, part = shoot(view, scene, pixel, u[pixel], v[pixel])
-    total = count * size * size
-    shape = (count, size, size)
-    return clip(color[:, :total], 0.0, 4.0).reshape(3, *shape), part[:total].reshape(shape)
-
-
-def _smooth_edges(view: View, color: Array, mask: Array) -> None:
+def _smooth_edges(view: View, color: Array, mask: Array, seen: Seen) -> None:
     """Replace pixels that differ much from a neighbour by the mean of four rays."""
-    size = view.size
     edges = where(_edges(color, mask).reshape(-1))
     if not len(edges):
         return
-    scene, pixel = edges // (size * size), edges % (size * size)
-    u, v = pixel_grid(size)
-    step = 2 / size
-    samples = [(u[pixel] + right * step, v[pixel] + upward * step) for right, upward in _OFFSETS]
-    found, _ = shoot(
-        view,
-        np.tile(scene, 4),
-        np.tile(pixel, 4),
-        np.concatenate([sample[0] for sample in samples]),
-        np.concatenate([sample[1] for sample in samples]),
+    four = np.tile(edges, len(_OFFSETS))
+    scene, pixel = np.divmod(four, view.size**2)
+    right, upward = np.repeat(np.array(_OFFSETS, np.float32).T, len(edges), axis=1)
+    u, v = pixel_grid(view.size)
+    step = 2 / view.size
+    found = shoot(
+        view, scene, pixel, u[pixel] + right * step, v[pixel] + upward * step, (seen, four)
     )
-    rays = clip(found, 0.0, 1.5).reshape(3, 4, -1)
-    mean = (rays[:, 0] + rays[:, 1] + rays[:, 2] + rays[:, 3]) * 0.25
+    samples = clip(found.color, 0.0, 1.5).reshape(3, len(_OFFSETS), -1)
+    mean = (samples[:, 0] + samples[:, 1] + samples[:, 2] + samples[:, 3]) * 0.25
     color.reshape(3, -1)[:, edges] = mean
 
 
 def _edges(color: Array, mask: Array) -> Array:
-    """Where a picture (of N) changes quickly to the right, left, up or down; (N, S, S) of bool."""
+    """Where pictures (N) change quickly to the right, left, up or down: (N, S, S) of bool."""
     tones = np.sqrt(color)
     edge = np.zeros(mask.shape, bool)
-    for axis in (1, 2):
-        jump = (np.abs(np.diff(tones, axis=axis + 1)) > _EDGE_CONTRAST).any(0)
-        jump |= np.diff(mask, axis=axis) != 0
-        before, after = (
-            (slice(None),) * axis + (slice(-1),),
-            (slice(None),) * axis + (slice(1, None),),
-        )
+    for before, after in (
+        (np.s_[..., :-1], np.s_[..., 1:]),
+        (np.s_[..., :-1, :], np.s_[..., 1:, :]),
+    ):
+        jump = (np.abs(tones[before] - tones[after]) > _EDGE_CONTRAST).any(0)
+        jump |= mask[before] != mask[after]
         edge[before] |= jump
         edge[after] |= jump
     return edge
-
-
-def shoot(view: View, scene: Array, pixel: Array, u: Array, v: Array) -> tuple[Array, Array]:
-    """What rays through (u, v) of the pictures `scene` bring back: colour (3, R), part id (R,)."""
-    side = -(-view.size // TILE)
-    tile = scene * (side * side) + _tile_of_pixel(view.size)[pixel]
-    rays = cast(view.p, scene, u, v, tile)
-    below = (rays.direction[1] < -1e-3) & (rays.p.floor >= 0)
-    to_floor = -rays.origin[1] / np.minimum(rays.direction[1], -1e-3)
-    to_floor = np.where(below, to_floor, np.float32(FAR))
-    distance, nearest = _first_hits(view, rays, to_floor)
-    hit = distance < FAR
-    color, part = np.zeros((3, len(u)), np.float32), np.zeros(len(u), np.int64)
-    sees_backdrop, sees_floor = where(~hit & (to_floor >= FAR)), where(~hit & (to_floor < FAR))
-    if len(sees_backdrop):
-        color[:, sees_backdrop] = _backdrop(view, rays.select(sees_backdrop))
-    if len(sees_floor):
-        color[:, sees_floor] = _floor(view, rays.select(sees_floor), to_floor[sees_floor])
-    for number, solid in enumerate(view.solids):
-        chosen = where(nearest == number)
-        if len(chosen):
-            color[:, chosen], part[chosen] = _surface(
-                view, solid, rays.select(chosen), distance[chosen]
-            )
-    return color, part
-
-
-def _first_hits(view: View, rays: Rays, to_floor: Array) -> tuple[Array, Array]:
-    """Distance (R,) to the nearest solid, and which one it is (-1: none)."""
-    distance = np.full_like(rays.u, FAR)
-    nearest = np.full(distance.shape, -1, np.int32)
-    pixel = rays.p.zoom * (2 / view.size)
-    for number, solid in enumerate(view.solids):
-        start = view.tile_starts[number][rays.tile]
-        found = march(solid, rays, start, np.minimum(distance, to_floor), pixel)
-        closer = found < distance
-        distance = np.where(closer, found, distance)
-        nearest = np.where(closer, np.int32(number), nearest)
-    return distance, nearest
-
-
-# --- light ------------------------------------------------------------------------------------
-
-
-def _backdrop(view: View, rays: Rays, upside_down: bool = False) -> Array:
-    height = rays.v * 0.35 if view.subject.backdrop_in_frame else rays.direction[1] * 1.6
-    if upside_down:
-        height = -height
-    return texture(BACKDROPS, rays.p.backdrop, rays.u * 0.35, height, rays.p)
-
-
-def _floor(view: View, rays: Rays, distance: Array) -> Array:
-    p, point = rays.p, rays.at(distance)
-    u = (p.floor_cos * point[0] - p.floor_sin * point[2]) * p.floor_scale
-    v = (p.floor_sin * point[0] + p.floor_cos * point[2]) * p.floor_scale
-    color = clip(texture(FLOORS, p.floor, u, v, p), 0.0, 1.0)
-    open_share = np.ones_like(distance)
-    near = where(length(point - p.center) < p.bound + OCCLUSION_REACH)
-    if len(near):
-        open_share[near] = openness(view.solids, point[:, near], _UP, p.for_rays(near))
-    visible = light_reaching(view.solids, point, p.light, p)
-    color = color * (p.ambient * open_share + p.key * (np.maximum(p.light[1], 0.0) * visible))
-    color = _with_reflection(view, rays, color)
-    return mix(color, p.backdrop_color, smoothstep(6.0, 40.0, distance) * 0.8)  # haze
-
-
-def _with_reflection(view: View, rays: Rays, color: Array) -> Array:
-    """Water mirrors a fifth of the backdrop."""
-    wet = rays.p.floor == FLOOR_NUMBERS["water"]
-    index = where(np.broadcast_to(wet, color.shape[1:]))
-    if len(index):
-        mirrored = _backdrop(view, rays.select(index), upside_down=True)
-        color[:, index] = mix(color[:, index], mirrored, 0.2)
-    return color
-
-
-def _surface(view: View, solid: Solid, rays: Rays, distance: Array) -> tuple[Array, Array]:
-    p, point = rays.p, rays.at(distance)
-    normal = surface_normal(solid, point, p)
-    material = solid.paint(point, normal, p)
-    # a little off the surface, so that it does not shade itself
-    visible = np.zeros_like(distance)
-    lit = where(dot(normal, p.light) > 0)
-    if len(lit):
-        start = point[:, lit] + normal[:, lit] * 0.02
-        own = p.for_rays(lit)
-        visible[lit] = light_reaching(view.solids, start, own.light, own)
-    open_share = openness(view.solids, point, normal, p)
-    color = shade(material, normal, -rays.direction, p, visible, open_share)
-    return color, np.broadcast_to(material.part, distance.shape)
 
 
 # --- film -------------------------------------------------------------------------------------

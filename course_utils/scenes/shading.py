@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .geometry import Array, Scalar, clip, dot, linear_color, normalize
+from .geometry import Array, Scalar, clip, dot, linear_color, mix, normalize, smoothstep
 from .parameters import Parameters
 
 _FLESH = linear_color((1.0, 0.45, 0.3))
@@ -90,5 +90,7 @@ def shade(
     highlight = material.specular * highlight * np.maximum(key, 0.2) * (key > 0)
     grazing = 1 - clip(dot(normal, towards_eye), 0.0, 1.0)
     grazing = (grazing * grazing) * (grazing * grazing)
-    surroundings = grazing * open_share * np.minimum(material.specular, 1.0) * 0.8
-    return material.color * diffuse + p.key * highlight + p.ambient * surroundings + material.glow
+    mirrored_height = 2 * dot(normal, towards_eye) * normal[1] - towards_eye[1]
+    surroundings = mix(p.bounce * 0.25, p.ambient, smoothstep(-0.3, 0.3, mirrored_height))
+    surroundings = surroundings * (grazing * open_share * np.minimum(material.specular, 1.0) * 0.8)
+    return material.color * diffuse + p.key * highlight + surroundings + material.glow
