@@ -25,9 +25,9 @@ from .tracing import Seen, View, shoot
 _RAYS_AT_ONCE = 40_000
 #: Neighbouring pixels that differ by more (in roughly perceptual units) are supersampled.
 _EDGE_CONTRAST = 0.12
-# Positions of the four extra rays within a pixel, in pixels: a square turned by 27°, so that edges
-# along rows or columns meet four different offsets.
-_OFFSETS = ((0.17, 0.5), (-0.5, 0.17), (-0.17, -0.5), (0.5, -0.17))
+# Positions of the four rays within a pixel, in pixels from its centre: a square turned by 27°, so
+# that edges along rows or columns meet four different offsets.
+_OFFSETS = ((0.125, 0.375), (-0.375, 0.125), (-0.125, -0.375), (0.375, -0.125))
 
 
 class Subject(Protocol):

@@ -98,10 +98,10 @@ def set_table(stage: Generator, backdrop: str | None = None) -> Values:
     drawn = pick(stage, TABLES)
     kind = drawn if backdrop is None else _known_table(backdrop)
     first, second = _table_colors(stage, kind)
-    distance, zoom, fill = 6.5, uniform(stage, 0.15, 0.215), uniform(stage, 0.6, 0.86)
+    distance, zoom, fill = 6.5, uniform(stage, 0.15, 0.215), uniform(stage, 0.66, 0.9)
     half_frame = distance * zoom
     # the thing is somewhere near the middle of the picture, and never cut by its frame
-    shift, angle = (0.93 - fill) * half_frame * stage.random(), stage.uniform(0, 2 * np.pi)
+    shift, angle = (0.96 - fill) * half_frame * stage.random(), stage.uniform(0, 2 * np.pi)
     room = [hsv(stage.random(), 0.3, 0.5), hsv(stage.random(), 0.4, 0.7)]
     values = draw_stage(
         stage,
@@ -140,11 +140,11 @@ class _Placed(Model):
         """Draw the table, then the thing; option `backdrop`: the kind of table top."""
         values = set_table(stage, **options)
         values["offset"] = uniform(shape, 0, 31)
-        values.update(self.draw_shape(shape, values["extent"]))
+        values.update(self.draw_shape(shape, values["extent"], values["yaw"]))
         return values
 
-    def draw_shape(self, shape: Generator, extent: float) -> Values:
-        """Draw everything that is the vegetable's own."""
+    def draw_shape(self, shape: Generator, extent: float, camera: float) -> Values:
+        """Draw everything that is the vegetable's own, for a camera at this yaw."""
         raise NotImplementedError
 
 
@@ -161,6 +161,11 @@ def _scaled(distance: Callable[..., Array]) -> Callable[..., Array]:
 def _own(point: Array, p: Parameters) -> Array:
     """World coordinates to those of the thing."""
     return to_local(point, p.rotation, p.position) / p.scale
+
+
+def _seen_from_the_side(shape: Generator, camera: float) -> float:
+    """Draw the yaw of a long thing so that it is hardly ever seen along its axis."""
+    return camera + shape.uniform(-1.15, 1.15) + np.pi * shape.integers(2)
 
 
 def _bend(point: Array, amount: Array) -> Array:
@@ -182,7 +187,7 @@ _SLICE_THICKNESS = 0.055
 class Cucumber(_Placed):
     """A cucumber along x: whole, cut with slices beside it, or slices only."""
 
-    def draw_shape(self, shape: Generator, extent: float) -> Values:
+    def draw_shape(self, shape: Generator, extent: float, camera: float) -> Values:
         """Draw form, size, colours and where the slices are."""
         form = pick(shape, {"whole": 0.45, "cut": 0.33, "slices": 0.22})
         thickness = uniform(shape, 0.19, 0.27)
@@ -193,7 +198,7 @@ class Cucumber(_Placed):
             "thickness": thickness,
             "bend": uniform(shape, -0.25, 0.25),
             "cut": uniform(shape, -0.15, 0.2),
-            "rotation": rotation_matrix(shape.uniform(-np.pi, np.pi)).ravel().tolist(),
+            "rotation": rotation_matrix(_seen_from_the_side(shape, camera)).ravel().tolist(),
             "position": [0.0, thickness * scale, 0.0],
             "tint": hsv(
                 shape.uniform(0.26, 0.36), shape.uniform(0.6, 0.85), shape.uniform(0.26, 0.5)
@@ -426,7 +431,7 @@ def _flesh(share: Array, angle: Array, p: Parameters) -> tuple[Array, Array]:
 class Eggplant(_Placed):
     """An eggplant along x, its calyx at the right end."""
 
-    def draw_shape(self, shape: Generator, extent: float) -> Values:
+    def draw_shape(self, shape: Generator, extent: float, camera: float) -> Values:
         """Draw form and colours: mostly dark purple, sometimes pale or streaked."""
         thick, thin = uniform(shape, 0.40, 0.58), uniform(shape, 0.17, 0.26)
         half = uniform(shape, 0.5, 0.78)
@@ -435,7 +440,7 @@ class Eggplant(_Placed):
         reach = (half * 1.55 + 1.15 * thick + thin + stem) / 2
         scale = extent / (reach * 1.02)
         roll = np.arctan2(thick - thin, 1.5 * half)
-        yaw = shape.uniform(-np.pi, np.pi)
+        yaw = _seen_from_the_side(shape, camera)
         middle = (half + thin + stem - half * 0.55 - 1.15 * thick) / 2
         rotation = rotation_matrix(yaw, 0.0, -roll)
         down = rotation @ [-middle, 0.0, 0.0] * scale
@@ -526,8 +531,10 @@ class Eggplant(_Placed):
         own = _own(point, p)
         skin = p.tint * (0.75 + 0.5 * fractal_noise(own * 2 + p.offset))
         angle = np.arctan2(own[1], own[2])
-        wave = noise(vector(angle * 3 + p.offset, own[0] * 1.1, p.offset))
-        skin = mix(skin, skin * 1.6 + 0.30, smoothstep(0.55, 0.7, wave) * p.streaks)
+        # around a circle in the noise, so that it closes
+        ring = vector(np.cos(angle) * 1.7, np.sin(angle) * 1.7, own[0] * 0.9)
+        wave = noise(ring + p.offset) * 0.7 + noise(ring * vector(4.0, 4.0, 1.5) + p.offset) * 0.3
+        skin = mix(skin, skin * 1.5 + 0.22, smoothstep(0.48, 0.62, wave) * p.streaks)
         near_calyx = smoothstep(p.half - 0.15, p.half + 0.25, own[0])
         return Material(mix(skin, skin * 1.5 + 0.04, near_calyx), EGGPLANT_SKIN, 1.0, 70.0)
 
@@ -569,7 +576,7 @@ _GILLS_AROUND = 40
 class Mushroom(_Placed):
     """One to three mushrooms of a kind, standing or fallen over; each has the cap's middle as origin."""
 
-    def draw_shape(self, shape: Generator, extent: float) -> Values:
+    def draw_shape(self, shape: Generator, extent: float, camera: float) -> Values:
         """Draw the kind, and each mushroom's form and place."""
         kind = pick(shape, {"white": 0.4, "brown": 0.38, "fly agaric": 0.22})
         count = int(shape.choice([1, 2, 3], p=[0.45, 0.33, 0.22]))
@@ -582,7 +589,7 @@ class Mushroom(_Placed):
             "count": str(count),
             "tint": caps[kind],
             "spots": 1.0 if kind == "fly agaric" else 0.0,
-            "scales": uniform(shape, 0.2, 0.8) if kind == "brown" else 0.1,
+            "scales": uniform(shape, 0.1, 0.5) if kind == "brown" else 0.1,
             "white": hsv(0.1, shape.uniform(0.05, 0.2), shape.uniform(0.8, 0.95)),
             "gill_color": hsv(0.06, shape.uniform(0.2, 0.5), shape.uniform(0.35, 0.75)),
             "gills": "yes",
@@ -718,17 +725,14 @@ def _draw_mushroom(
     size = extent * shape.uniform(0.85, 1.0) * [1.15, 0.66, 0.56][count - 1]
     width, height = size * shape.uniform(0.5, 0.66), size * shape.uniform(0.3, 0.46)
     length, stem = size * shape.uniform(0.5, 0.8), size * shape.uniform(0.15, 0.22)
-    fallen = shape.random() < 0.45
-    tilt = (shape.uniform(1.2, 1.75) if fallen else 0.0) + shape.normal(0, 0.07)
+    pose = pick(shape, {"standing": 0.45, "lying": 0.35, "upside down": 0.2})
+    tilt = {
+        "standing": 0.0,
+        "lying": float(np.arctan2(length, width - 1.1 * stem)),  # on the rim and the foot
+        "upside down": np.pi,
+    }[pose] + shape.normal(0, 0.07 if pose != "upside down" else 0.3)
     rotation = rotation_matrix(shape.uniform(0, 2 * np.pi), tilt)
-    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    rim = np.stack([width * np.cos(angles), np.full(24, -0.02), width * np.sin(angles)])
-    foot = rotation @ [0.0, -length - 0.3 * stem, 0.0]
-    lowest = min(
-        (rotation @ rim)[1].min(),
-        (rotation @ [0.0, height, 0.0])[1],
-        foot[1] - 1.1 * stem * abs(np.sin(tilt)),
-    )
+    lowest = (rotation @ _outline(width, height, length, stem))[1].min()
     # the middle of the mushroom, not of its cap, goes to its place
     middle = rotation @ [0.0, (height - length) / 2, 0.0]
     reach = 0.0 if count == 1 else 0.6 * extent
@@ -745,6 +749,19 @@ def _draw_mushroom(
         f"stem_length_{index}": float(length),
         f"stem_width_{index}": float(stem),
     }
+
+
+def _outline(width: float, height: float, length: float, stem: float) -> np.ndarray:
+    """Points (3, N) on a mushroom: of its cap, and of the edge of its foot."""
+    around, upward = np.meshgrid(np.linspace(0, 2 * np.pi, 24), np.linspace(0, np.pi / 2, 10))
+    cap = [
+        width * np.cos(upward) * np.cos(around),
+        height * np.sin(upward) - 0.02,
+        width * np.cos(upward) * np.sin(around),
+    ]
+    edge = around[0]
+    foot = [1.1 * stem * np.cos(edge), np.full(24, -length - 0.3 * stem), 1.1 * stem * np.sin(edge)]
+    return np.concatenate([np.reshape(cap, (3, -1)), foot], axis=1)
 
 
 # --- interventions ----------------------------------------------------------------------------
