@@ -330,10 +330,26 @@ def bench_lessons(bench: Bench) -> None:
     ]
 
 
+def bench_scenes(bench: Bench) -> None:
+    """Pictures per second of each family of scenes, and one change as a widget makes it."""
+    from bench_scenes import CHANGES, PATIENCE_SECONDS, rows
+
+    found = [child("scenes", family=family, rounds=bench.rounds(3)) for family in CHANGES]
+    print("Scenes: pictures per second in one process, and one change as in a widget")
+    header, *body = rows(found)
+    table(header, body)
+    for measured in found:
+        family = measured["family"]
+        bench.results[f"scenes {family}"] = measured
+        name = f"{family}: one changed scene at 128 px, in seconds"
+        bench.bars.append(Bar(name, measured["change_seconds"], PATIENCE_SECONDS))
+
+
 PARTS: dict[str, Callable[[Bench], None]] = {
     "import": bench_import,
     "gradcam": bench_gradcam,
     "ig": bench_ig,
+    "scenes": bench_scenes,
     "lessons": bench_lessons,
 }
 

@@ -213,9 +213,16 @@ def _reset_high_water_mark() -> bool:
     return True
 
 
+def scenes(family: str, rounds: int) -> dict[str, Any]:
+    """Speed of rendering one family of scenes."""
+    from bench_scenes import measure
+
+    return measure(family, rounds)
+
+
 JOBS = {
     job.__name__: job
-    for job in (import_cost, integrated_gradients, beside_raw, completeness, grad_cam)
+    for job in (import_cost, integrated_gradients, beside_raw, completeness, grad_cam, scenes)
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""Speed of the scene renderer: for ``python tools/bench.py --only scenes``, or alone for one round.
+
+For each family and size the pictures that one process renders in a second, and how long a widget
+waits for one changed scene at 128 pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from course_utils import scenes
+
+SIZES = (32, 96, 128, 224)
+#: Pictures to render at each size: enough to fill batches as a data set does.
+COUNTS: Mapping[int, int] = {32: 120, 96: 30, 128: 20, 224: 10}
+#: One change of each family, as a widget makes it.
+CHANGES: Mapping[str, tuple[int, str, Mapping[str, Any]]] = {
+    "vegetables": (1, "remove_calyx", {}),
+    "smoking": (1, "hold", {"object": "pen"}),
+    "cifar10": (7, "color", {}),
+}
+#: A change in a widget feels immediate up to here, in seconds.
+PATIENCE_SECONDS = 0.5
+
+
+def measure(family: str, rounds: int = 3) -> dict[str, Any]:
+    """Time one family in this process: medians, after one picture of each class to warm up.
+
+    Returns
+    -------
+    dict
+        ``family``; ``per_second``: pictures per second, by size; ``change_seconds``: what one
+        changed scene takes at 128 px.
+    """
+    scenes.render(family, len(scenes.classes(family)), 32, workers=1, progress=False)
+    per_second = {
+        str(size): statistics.median(
+            _pictures_per_second(family, size, seed) for seed in range(rounds)
+        )
+        for size in SIZES
+    }
+    changes = [_change_seconds(family, seed) for seed in range(max(rounds, 3))]
+    change_seconds = statistics.median(changes)
+    return {"family": family, "per_second": per_second, "change_seconds": change_seconds}
+
+
+def _pictures_per_second(family: str, size: int, seed: int) -> float:
+    drawn = scenes.draw(family, COUNTS[size], seed)
+    start = time.perf_counter()
+    scenes.render_scenes(drawn, size, workers=1, progress=False)
+    return len(drawn) / (time.perf_counter() - start)
+
+
+def _change_seconds(family: str, seed: int) -> float:
+    label, intervention, options = CHANGES[family]
+    (scene,) = scenes.draw(family, 1, seed, labels=[label])
+    start = time.perf_counter()
+    changed = scenes.intervene(scene, intervention, **options)
+    scenes.render_scenes([changed], 128, workers=1, progress=False)
+    return time.perf_counter() - start
+
+
+def rows(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return rows of a table, the header first."""
+    header = ["", *(f"{size} px" for size in SIZES), "one change, 128 px"]
+    return [
+        header,
+        *(
+            [
+                measured["family"],
+                *(f"{measured['per_second'][str(size)]:.1f}/s" for size in SIZES),
+                f"{measured['change_seconds']:.2f} s",
+            ]
+            for measured in found
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    for family in CHANGES:
+        print(json.dumps(measure(family, rounds=1)))
