@@ -1,6 +1,6 @@
 # The public names, module by module. `__init__.py` serves them lazily from this list, and editors
 # and type checkers read it as it stands.
-from . import assets, attribution, networks, photos, plots, runtime, widgets
+from . import assets, attribution, datasets, networks, photos, plots, runtime, widgets
 from .assets import AssetUnavailable
 from .attribution import (
     PathAttribution,
@@ -10,12 +10,25 @@ from .attribution import (
     path_gradients,
     quadrature,
 )
+from .datasets import (
+    Augment,
+    DatasetError,
+    DatasetSplits,
+    ImageDataset,
+    batches,
+    load_dataset,
+    preset_transform,
+)
 from .networks import Network, Prediction, load_network
 from .photos import Photo, PhotoError, load_photo, photo, photo_names
 from .runtime import Runtime, current, progress, seed_everything, setup, tune_allocator
 
 __all__ = [
     "AssetUnavailable",
+    "Augment",
+    "DatasetError",
+    "DatasetSplits",
+    "ImageDataset",
     "Network",
     "PathAttribution",
     "Photo",
@@ -24,10 +37,13 @@ __all__ = [
     "Runtime",
     "assets",
     "attribution",
+    "batches",
     "current",
+    "datasets",
     "deeplift",
     "grad_cam",
     "integrated_gradients",
+    "load_dataset",
     "load_network",
     "load_photo",
     "networks",
@@ -36,6 +52,7 @@ __all__ = [
     "photo_names",
     "photos",
     "plots",
+    "preset_transform",
     "progress",
     "quadrature",
     "runtime",

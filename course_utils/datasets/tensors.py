@@ -93,7 +93,7 @@ def decode_masks(
 def square(
     image: Image.Image, size: int, method: Image.Resampling = Image.Resampling.BILINEAR
 ) -> Image.Image:
-    """Resize the shorter side to `size` and cut out the centre, as ImageNet's preprocessing does."""
+    """Cut out the centre square and resize it to `size`, as ImageNet's preprocessing does."""
     if image.size == (size, size):
         return image
     side = min(image.size)
@@ -258,7 +258,7 @@ def turn_hue(images: Tensor, share: Tensor) -> Tensor:
     angle = 2 * math.pi * share.flatten().cpu()
     turn = torch.eye(3).repeat(len(images), 1, 1)
     turn[:, 1, 1] = turn[:, 2, 2] = angle.cos()
-    turn[:, 1, 2], turn[:, 2, 1] = -angle.sin(), angle.sin()
+    turn[:, 1, 2], turn[:, 2, 1] = angle.sin(), -angle.sin()  # from red to green, as in HSV
     maps = (torch.linalg.inv(_YIQ) @ turn @ _YIQ).to(images.device, images.dtype)
     return torch.einsum("nij,njhw->nihw", maps, images)
 

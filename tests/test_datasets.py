@@ -1,0 +1,721 @@
+"""Loading: layouts, splits, which copy is used, what is known about rendered pictures."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import types
+from pathlib import Path
+
+import _made
+import numpy as np
+import pytest
+import torch
+from _server import html, refused_url, silent, status
+from torch.utils.data import DataLoader
+
+from course_utils import assets, runtime
+from course_utils.assets import AssetUnavailable
+from course_utils.datasets import DATASETS, DatasetError, load_dataset, preset_transform
+from course_utils.datasets.layouts import Record
+from course_utils.datasets.splits import make_splits, stratified
+
+ROOT_IN_ZIP = "GradCAM-Dataset-main/"
+
+
+@pytest.fixture(autouse=True)
+def _fresh(fresh_assets):
+    """Every test here starts with an empty cache and no archives of the course."""
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch):
+    """Keep the real manifest, but with addresses at which nothing listens."""
+    point_at(monkeypatch, refused_url(""))
+
+
+def point_at(monkeypatch, url: str) -> None:
+    monkeypatch.setenv("COURSE_MIRROR", url)
+
+
+def put(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def embed(tmp_path: Path, name: str, files: dict[str, bytes]) -> Path:
+    """Put an archive where the course keeps its own."""
+    return put(tmp_path / "embedded" / f"{name}.zip", _made.pack(files))
+
+
+def quiet(name: str, source: str | None = None, **options):
+    return load_dataset(name, source, verbose=False, progress=False, **options)
+
+
+def partial(name: str, **options):
+    """Load a small copy of a real data set, which says that it is small."""
+    if "folder" in options or "classes" in options:
+        return quiet(name, "real", **options)
+    with pytest.warns(UserWarning, match="labelled pictures of .*; the published set has"):
+        return quiet(name, "real", **options)
+
+
+def labels_by_name(split) -> list[bool]:
+    """Whether each picture's class name is in its file's path (longest name first)."""
+    names = sorted(split.classes, key=len, reverse=True)
+    found = (next(name for name in names if name in path) for path in split.paths)
+    return [name == split.classes[label] for name, label in zip(found, split.labels, strict=True)]
+
+
+# ---------------------------------------------------------------- the real layouts
+
+
+def check_vegetables(loaded) -> None:
+    assert loaded.classes == ("cucumber", "eggplant", "mushroom")
+    assert [len(split) for split in loaded] == [42, 9, 9]
+    paths = [path for split in loaded for path in split.paths]
+    assert len(paths) == len(set(paths)), "a picture is in two splits"
+    for split in loaded:
+        assert set(split.class_counts.values()) == {len(split) // 3}
+        assert all(labels_by_name(split))
+    picture, label = loaded.train[0]
+    assert picture.mode == "RGB"
+    assert label == int(loaded.train.labels[0])
+
+
+@pytest.mark.parametrize("root", ["GradCAM-Dataset-main/", "", "some/deeper/"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_vegetables_as_github_sends_them(root, packed, tmp_path):
+    files = _made.vegetables(root=root)
+    if packed:
+        folder = put(tmp_path / "v.zip", _made.pack(files))
+    else:
+        folder = _made.write(tmp_path / "v", files)
+    check_vegetables(partial("vegetables", folder=folder))
+
+
+def test_vegetables_from_a_server_end_to_end(server, monkeypatch, fresh_assets):
+    server.serve("/GradCAM-Dataset-main.zip", _made.pack(_made.vegetables()))
+    point_at(monkeypatch, server.url)
+    loaded = partial("vegetables")
+    check_vegetables(loaded)
+    assert loaded.source == "real"
+    assert loaded.origin == fresh_assets / "GradCAM-Dataset-main.zip"
+    asked = server.count()
+    point_at(monkeypatch, refused_url(""))
+    check_vegetables(partial("vegetables"))  # from the cache
+    assert server.count() == asked
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("place", ["folder", "class", "kaggle", "hub", "server"])
+def test_smoking_from_every_place(place, nested, tmp_path, server, monkeypatch):
+    files = _made.smoking(nested=nested)
+    options = {}
+    if place == "folder":
+        options["folder"] = _made.write(tmp_path / "mine", files)
+    elif place == "class":
+        monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+        _made.write(tmp_path / "dataset" / "smoking", files)
+    elif place == "kaggle":
+        monkeypatch.setattr(assets, "KAGGLE_INPUT", tmp_path / "input")
+        _made.write(tmp_path / "input" / "smoking", files)
+    elif place == "hub":
+        hub = types.SimpleNamespace(
+            dataset_download=lambda _: str(_made.write(tmp_path / "hub", files))
+        )
+        monkeypatch.setitem(sys.modules, "kagglehub", hub)
+    else:
+        server.serve("/smoking.zip", _made.pack(files))
+        point_at(monkeypatch, server.url)
+    loaded = partial("smoking", **options)
+    assert loaded.classes == ("notsmoking", "smoking")
+    assert [len(split) for split in loaded] == [12, 4, 6]
+    for split, folder in zip(loaded, ("Training", "Validation", "Testing"), strict=True):
+        assert all(path.startswith(folder) for path in split.paths)
+        assert [("/notsmoking" in p) for p in split.paths] == (split.labels == 0).tolist()
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "attached", "jpeg zip in the class's folder"])
+def test_cifar10_as_folders_of_pictures(form, tmp_path, monkeypatch):
+    files, options = _made.cifar_folders(), {}
+    if form == "folder":
+        options["folder"] = _made.write(tmp_path / "c", files)
+    elif form == "zip":
+        options["folder"] = put(tmp_path / "c.zip", _made.pack(files))
+    elif form == "attached":
+        monkeypatch.setattr(assets, "KAGGLE_INPUT", tmp_path / "input")
+        _made.write(tmp_path / "input" / "cifar10-as-jpeg", files)
+    else:
+        monkeypatch.setenv("COURSE_DATA", str(tmp_path / "class"))
+        put(tmp_path / "class" / "cifar10_jpeg.zip", _made.pack(files))
+    loaded = partial("cifar10", **options)
+    assert [len(split) for split in loaded] == [90, 10, 40]
+    assert loaded.classes == DATASETS["cifar10"].classes
+    for split, folder in zip(loaded, ("train", "train", "test"), strict=True):
+        assert all(path.startswith(f"{folder}/") for path in split.paths)
+        assert all(labels_by_name(split))
+    assert loaded.val.class_counts == dict.fromkeys(loaded.classes, 1)
+
+
+@pytest.mark.parametrize("form", ["folder", "the batches themselves", "tar", "server"])
+def test_cifar10_as_torchvision_lays_it_out(form, tmp_path, monkeypatch, server, add_asset):
+    files = _made.cifar_batches()
+    _made.admit_cifar_batches(monkeypatch, files)
+    options, body = {}, _made.pack_tar(files)
+    if form == "folder":
+        options["folder"] = _made.write(tmp_path / "c", files)
+    elif form == "the batches themselves":
+        options["folder"] = _made.write(tmp_path / "c", files) / "cifar-10-batches-py"
+    elif form == "tar":
+        options["folder"] = put(tmp_path / "cifar-10-python.tar.gz", body)
+    else:  # as for a user: downloaded, SHA-256 compared, unpacked, MD5 of each batch compared
+        monkeypatch.delenv("COURSE_MIRROR")
+        add_asset(
+            "cifar10", body, urls=[server.serve("/cifar-10-python.tar.gz", body)],
+            file="cifar-10-python.tar.gz", kind="dataset",
+            unpacked=("cifar-10-batches-py/data_batch_1",),
+        )  # fmt: skip
+    loaded = partial("cifar10", **options)
+    assert [len(split) for split in loaded] == [90, 10, 10]
+    batch = pickle.loads(files["cifar-10-batches-py/test_batch"])
+    where = loaded.test.paths.index("test/00003")
+    picture, label = loaded.test[where]
+    expected = batch["data"][3].reshape(3, 32, 32).transpose(1, 2, 0)
+    assert np.array_equal(np.asarray(picture), expected)
+    assert label == batch["labels"][3]
+    tensors = loaded.test.to_tensors()
+    assert np.array_equal(tensors.images[where].permute(1, 2, 0), expected)
+
+
+def test_pickles_that_are_not_cifar10s_are_never_opened(tmp_path, monkeypatch):
+    """Without `admit_cifar_batches` the MD5 differ, as they would for a tampered copy."""
+    files = _made.cifar_batches()
+    folder = _made.write(tmp_path / "c", files)
+    monkeypatch.setattr("pickle.load", lambda *_a, **_k: pytest.fail("opened a pickle"))
+    with pytest.raises(DatasetError, match="is not an intact copy of CIFAR-10.*delete it"):
+        quiet("cifar10", "real", folder=folder)
+
+
+@pytest.mark.parametrize("form", ["server", "folder", "categories", "tar"])
+def test_caltech101(form, tmp_path, monkeypatch, server, add_asset):
+    files, options = _made.caltech(), {}
+    tar = files["caltech-101/101_ObjectCategories.tar.gz"]
+    if form == "server":
+        monkeypatch.delenv("COURSE_MIRROR")
+        body = _made.pack(files)
+        add_asset(
+            "caltech101", body, urls=[server.serve("/caltech-101.zip", body)],
+            file="caltech-101.zip", kind="dataset",
+        )  # fmt: skip
+    elif form == "tar":
+        options["folder"] = put(tmp_path / "101_ObjectCategories.tar.gz", tar)
+    else:
+        path = put(tmp_path / "101_ObjectCategories.tar.gz", tar)
+        folder = assets.unpack("caltech101", path, progress=False)
+        inside = folder / "101_ObjectCategories"
+        options["folder"] = inside if form == "categories" else folder
+    loaded = partial("caltech101", **options)
+    assert loaded.classes == ("accordion", "airplanes", "Faces_easy", "yin_yang")
+    assert [len(split) for split in loaded] == [28, 6, 6]
+    assert all(labels_by_name(split) for split in loaded)
+    assert {picture.mode for split in loaded for picture, _ in split} == {"RGB"}  # grey ones too
+    with pytest.raises(DatasetError, match=r"to_tensors a size, such as to_tensors\(224\)"):
+        loaded.train.to_tensors()
+    assert loaded.train.to_tensors(24).images.shape == (28, 3, 24, 24)
+
+
+def test_caltech101_background_only_when_named(tmp_path):
+    path = put(tmp_path / "caltech-101.zip", _made.pack(_made.caltech()))
+    loaded = partial("caltech101", folder=path, classes=["yin_yang", "BACKGROUND_Google"])
+    assert loaded.classes == ("yin_yang", "BACKGROUND_Google")
+    assert loaded.train.class_counts == {"yin_yang": 7, "BACKGROUND_Google": 7}
+    with pytest.raises(ValueError, match="no class 'zebra'"):
+        quiet("caltech101", "real", folder=path, classes=["zebra"])
+
+
+def test_animals_are_three_classes_pooled_and_split_anew(tmp_path):
+    path = put(tmp_path / "c.zip", _made.pack(_made.cifar_folders(30, 10)))
+    loaded = partial("animals", folder=path)
+    assert loaded.classes == ("cat", "dog", "horse")
+    assert [len(split) for split in loaded] == [84, 18, 18]
+    assert all(all(labels_by_name(split)) for split in loaded)
+    assert {path.split("/")[0] for path in loaded.train.paths} == {"train", "test"}
+
+
+def test_animals_draw_five_thousand(monkeypatch, tmp_path):
+    import dataclasses
+
+    small = dataclasses.replace(DATASETS["animals"], pool=60)
+    monkeypatch.setitem(DATASETS, "animals", small)
+    path = put(tmp_path / "c.zip", _made.pack(_made.cifar_folders(30, 10)))
+    loaded = partial("animals", folder=path)
+    assert DATASETS["animals"].pool == 60
+    assert [len(split) for split in loaded] == [42, 9, 9]
+    assert loaded.train.class_counts == {"cat": 14, "dog": 14, "horse": 14}
+
+
+def test_chosen_classes_are_labelled_in_their_order(tmp_path):
+    path = put(tmp_path / "v.zip", _made.pack(_made.vegetables()))
+    loaded = partial("vegetables", folder=path, classes=["mushroom", "cucumber"])
+    assert loaded.classes == ("mushroom", "cucumber")
+    assert all(all(labels_by_name(split)) for split in loaded)
+    with pytest.raises(ValueError, match="vegetables has no class 'carrot': there are cucumber"):
+        quiet("vegetables", folder=path, classes=["carrot"])
+
+
+# ---------------------------------------------------------------- splits
+
+
+def some_records(per_class: int = 40, classes: int = 3) -> list[Record]:
+    return [Record(f"{c}_{i}.jpg", c) for c in range(classes) for i in range(per_class)]
+
+
+def test_splits_depend_on_the_seed_and_on_nothing_else():
+    records = some_records()
+    first = make_splits(records, seed=0, validation=0.15)
+    assert [len(first[name]) for name in ("train", "val", "test")] == [84, 18, 18]
+    assert make_splits(records[::-1], seed=0, validation=0.15) == first
+    assert make_splits(records, seed=1, validation=0.15) != first
+    together = first["train"] + first["val"] + first["test"]
+    assert sorted(together) == sorted(records)
+
+
+@pytest.mark.parametrize("count", [20, 21, 62, 63, 186])
+def test_no_picture_is_lost_to_rounding(count):
+    records = [Record(f"{i}.jpg", i % 3) for i in range(count)]
+    parts = stratified(records, (0.7, 0.15, 0.15), seed=3)
+    assert sum(map(len, parts)) == count
+    for part in parts:
+        counts = np.bincount([record.label for record in part], minlength=3)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_too_few_pictures_are_named():
+    records = [Record("a.jpg", 0), *(Record(f"{i}.jpg", 1) for i in range(30))]
+    with pytest.raises(DatasetError, match="the smallest class has only 1"):
+        stratified(records, (0.7, 0.3), seed=0)
+
+
+def test_validation_share(tmp_path):
+    path = put(tmp_path / "c.zip", _made.pack(_made.cifar_folders()))
+    assert [len(s) for s in partial("cifar10", folder=path, validation=0)] == [100, 0, 40]
+    assert [len(s) for s in partial("cifar10", folder=path, validation=0.5)] == [50, 50, 40]
+
+
+def test_subsets_are_balanced_and_repeatable(tmp_path):
+    path = put(tmp_path / "v.zip", _made.pack(_made.vegetables()))
+    loaded = partial("vegetables", folder=path, subset=2)
+    assert [split.class_counts for split in loaded] == [dict.fromkeys(loaded.classes, 2)] * 3
+    again = partial("vegetables", folder=path, subset=2)
+    other = partial("vegetables", folder=path, subset=2, seed=1)
+    assert again.train.paths == loaded.train.paths != other.train.paths
+    only = partial("vegetables", folder=path, subset={"train": 5})
+    assert [len(split) for split in only] == [15, 9, 9]
+    assert set(loaded.test.paths) < set(only.test.paths)
+    with pytest.raises(DatasetError, match="50 pictures of each class .* has 14"):
+        partial("vegetables", folder=path, subset=50)
+    with pytest.raises(ValueError, match="no split is called 'training'"):
+        partial("vegetables", folder=path, subset={"training": 5})
+    with pytest.raises(ValueError, match="at least 1"):
+        partial("vegetables", folder=path, subset=0)
+
+
+def test_first_pictures_are_a_mixture(tmp_path):
+    path = put(tmp_path / "c.zip", _made.pack(_made.cifar_folders(20)))
+    assert len(set(partial("cifar10", folder=path).train.labels[:20].tolist())) > 5
+
+
+# ---------------------------------------------------------------- which copy
+
+
+def test_auto_takes_the_real_copy_on_this_machine(tmp_path, monkeypatch, capsys):
+    embed(tmp_path, "vegetables", _made.embedded_vegetables())
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "class"))
+    _made.write(tmp_path / "class" / "GradCAM-Dataset", _made.vegetables(root=""))
+    with pytest.warns(UserWarning, match="published"):
+        loaded = load_dataset("vegetables", "auto")
+    assert loaded.source == "real"
+    assert loaded.reason == ""
+    printed = capsys.readouterr().out
+    assert (
+        printed == "vegetables (real photographs): 42 train + 9 val + 9 test pictures, 3 classes\n"
+    )
+    assert "real photographs" in loaded.caption
+
+
+def test_auto_downloads_when_a_server_answers(tmp_path, monkeypatch, server):
+    embed(tmp_path, "vegetables", _made.embedded_vegetables())
+    server.serve("/GradCAM-Dataset-main.zip", _made.pack(_made.vegetables()))
+    point_at(monkeypatch, server.url)
+    with pytest.warns(UserWarning, match="published"):
+        assert quiet("vegetables", "auto").source == "real"
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (None, "the connection was refused"),
+        (status(404), "the server answered 404"),
+        (html(), "a web page instead of the file"),
+        (silent(), "no answer within 3 s"),
+        (b"PK\x03\x04 and then nothing", "damaged or incomplete"),
+    ],
+    ids=["refused", "404", "html", "silent", "broken"],
+)
+def test_auto_says_why_it_takes_the_embedded_copy(
+    response, reason, tmp_path, monkeypatch, server, capsys
+):
+    embed(tmp_path, "vegetables", _made.embedded_vegetables())
+    if response is not None:
+        server.serve("/GradCAM-Dataset-main.zip", response)
+        point_at(monkeypatch, server.url)
+    loaded = load_dataset("vegetables", "auto")
+    assert loaded.source == "embedded"
+    assert reason in loaded.reason
+    assert "vegetables (rendered by the course): " in capsys.readouterr().out
+    with pytest.raises(AssetUnavailable, match=reason):
+        quiet("vegetables", "real")
+
+
+def test_embedded_never_asks(tmp_path, monkeypatch, server):
+    embed(tmp_path, "vegetables", _made.embedded_vegetables())
+    server.serve("/GradCAM-Dataset-main.zip", _made.pack(_made.vegetables()))
+    point_at(monkeypatch, server.url)
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "class"))
+    _made.write(tmp_path / "class" / "GradCAM-Dataset", _made.vegetables(root=""))
+    assert quiet("vegetables", "embedded").source == "embedded"
+    monkeypatch.setenv("COURSE_DATA_SOURCE", "embedded")
+    assert quiet("vegetables").source == "embedded"
+    monkeypatch.setattr(runtime, "_current", None)
+    runtime.setup(data_source="real", verbose=False)
+    with pytest.warns(UserWarning, match="published"):
+        assert quiet("vegetables").source == "real"
+    assert server.count() == 0
+
+
+def test_missing_archive_of_the_course_is_named():
+    with pytest.raises(AssetUnavailable, match=r"vegetables\.zip.*[\s\S]*incomplete"):
+        quiet("vegetables", "embedded")
+
+
+def test_caltech101_has_no_embedded_copy():
+    for source in ("embedded", "auto"):
+        with pytest.raises(AssetUnavailable, match=r"caltech|Caltech"):
+            quiet("caltech101", source)
+    with pytest.raises(AssetUnavailable, match=r"cu\.photo_names\(\)"):
+        quiet("caltech101", "embedded")
+
+
+def test_mistakes_in_arguments_are_named(tmp_path):
+    for arguments, options, message in [
+        (("vegtables",), {}, "did you mean 'vegetables'"),
+        (("vegetables", "both"), {}, "choose one of auto, real, embedded"),
+        (("cifar10",), {"edition": "shortcut"}, "there is one of vegetables and smoking"),
+        (("vegetables",), {"edition": "other"}, "no edition 'other': there is none"),
+        (("vegetables", "real"), {"edition": "shortcut"}, "no real one"),
+        (("vegetables", "embedded"), {"folder": tmp_path}, "folder= is for the real"),
+        (("vegetables",), {"on_error": "ignore"}, 'choose "raise" or "skip"'),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            quiet(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("vegetables", lambda p: p / "nowhere", "is not there: pass the folder"),
+        ("vegetables", lambda p: put(p / "a.txt", b"hello"), "neither a folder nor a zip|damaged"),
+        ("vegetables", lambda p: _made.write(p / "x", {"a/b.jpg": b""}), "train.csv should be in"),
+        ("smoking", lambda p: _made.write(p / "x", {"a/b.jpg": b""}), "Training/notsmoking_0001"),
+        ("cifar10", lambda p: _made.write(p / "x", {"a/b.jpg": b""}), "train/airplane/"),
+        ("caltech101", lambda p: _made.write(p / "x", {"b.jpg": b""}), "101_ObjectCategories"),
+        ("cifar10", lambda p: put(p / "c.zip", b"PK broken"), "damaged.*delete"),
+    ],
+)
+def test_folders_that_hold_something_else(name, make, message, tmp_path):
+    with pytest.raises((DatasetError, AssetUnavailable), match=message):
+        quiet(name, "real", folder=make(tmp_path))
+
+
+def test_a_class_without_pictures_is_refused(tmp_path):
+    files = {n: d for n, d in _made.cifar_folders().items() if "/frog/" not in n}
+    with pytest.raises(DatasetError, match="has no picture of frog"):
+        quiet("cifar10", "real", folder=_made.write(tmp_path / "c", files))
+
+
+def test_folder_of_class_with_missing_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _made.write(tmp_path / "v", _made.vegetables())
+    assert len(partial("vegetables", folder="~/v").train) == 42
+
+
+# ---------------------------------------------------------------- what does not fit
+
+
+def spoiled_vegetables() -> dict[str, bytes]:
+    """Six things wrong, of 60 pictures: 3 rows, 1 picture without a row, 2 damaged pictures."""
+    files = _made.vegetables()
+    rows = files[f"{ROOT_IN_ZIP}train.csv"].decode().splitlines()[1:]
+    rows[0] = "train_images/gone_1.jpg,0"  # cucumber_1.jpg has no row any more
+    rows.append("train_images/eggplant_2.jpg,1")  # twice
+    rows[2] = "train_images/mushroom_1.jpg,7"  # no such class
+    files[f"{ROOT_IN_ZIP}train.csv"] = _made.table(rows)
+    whole = files[f"{ROOT_IN_ZIP}train_images/mushroom_5.jpg"]
+    files[f"{ROOT_IN_ZIP}train_images/mushroom_5.jpg"] = whole[: len(whole) // 2]
+    files[f"{ROOT_IN_ZIP}train_images/mushroom_6.jpg"] = b"<!DOCTYPE html><html></html>"
+    return files
+
+
+def test_what_does_not_fit_is_named(tmp_path):
+    path = put(tmp_path / "v.zip", _made.pack(spoiled_vegetables()))
+    with pytest.raises(DatasetError) as caught:
+        quiet("vegetables", "real", folder=path)
+    for words in (
+        "v.zip",
+        "line 2: 'train_images/gone_1.jpg' is not in the data set",
+        "line 4: 'train_images/mushroom_1.jpg' has the label '7', which should be 0 to 2",
+        "line 62: 'train_images/eggplant_2.jpg' has a row already",
+        "train_images/cucumber_1.jpg has no row in train.csv",
+        'on_error="skip"',
+    ):
+        assert words in str(caught.value)
+
+
+def test_what_does_not_fit_is_skipped_counted_and_listed(tmp_path, capsys):
+    path = put(tmp_path / "v.zip", _made.pack(spoiled_vegetables()))
+    with pytest.warns(UserWarning, match="6 of the files in .*v.zip are left out: .* and 1 more"):
+        loaded = load_dataset("vegetables", folder=path, on_error="skip", progress=False)
+    assert len(loaded.skipped) == 6
+    assert "6 skipped" in capsys.readouterr().out
+    assert any("mushroom_5.jpg" in s and "damaged or incomplete" in s for s in loaded.skipped)
+    assert any("mushroom_6.jpg" in s and "it is a web page" in s for s in loaded.skipped)
+    assert sum(map(len, loaded)) == 56
+    for split in loaded:
+        split.to_tensors(progress=False)
+
+
+def test_a_damaged_picture_is_named_when_it_is_read(tmp_path):
+    files = _made.vegetables()
+    for name in [n for n in files if "mushroom" in n]:
+        files[name] = files[name][:200]
+    loaded = partial("vegetables", folder=_made.write(tmp_path / "v", files))
+    where = next(i for i, path in enumerate(loaded.train.paths) if "mushroom" in path)
+    with pytest.raises(DatasetError, match=r"train_images/mushroom_\d+\.jpg in .* cannot be used"):
+        loaded.train[where]
+    with pytest.raises(DatasetError, match=r"train_images/mushroom_\d+\.jpg in .* cannot be used"):
+        loaded.train.to_tensors(progress=False)
+
+
+def test_a_changed_byte_in_a_zip_is_noticed(tmp_path):
+    import zipfile
+
+    path = tmp_path / "v.zip"
+    with zipfile.ZipFile(path, "w") as archive:  # stored, so that a byte can be aimed at
+        for name, data in _made.vegetables().items():
+            archive.writestr(name, data)
+        info = archive.getinfo(f"{ROOT_IN_ZIP}train_images/eggplant_3.jpg")
+    data = bytearray(path.read_bytes())
+    data[info.header_offset + len(info.filename) + 30 + info.file_size - 40] ^= 1
+    path.write_bytes(data)
+    with pytest.warns(UserWarning, match=r"1 of the files.*eggplant_3.jpg.*CRC"):
+        loaded = quiet("vegetables", folder=path, on_error="skip")
+    assert sum(map(len, loaded)) == 59
+
+
+def test_unknown_folders_and_names_are_named(tmp_path):
+    extra = {"cifar10/train/lamp/0001.jpg": _made.picture()}
+    folder = _made.write(tmp_path / "c", _made.cifar_folders() | extra)
+    with pytest.raises(DatasetError, match="'train/lamp' with 1 pictures"):
+        quiet("cifar10", "real", folder=folder)
+    extra = {"Training/portrait.jpg": _made.picture()}
+    folder = _made.write(tmp_path / "s", _made.smoking() | extra)
+    with pytest.raises(DatasetError, match=r"Training/portrait\.jpg is not named"):
+        quiet("smoking", "real", folder=folder)
+    with pytest.warns(UserWarning, match="1 of the files"):
+        assert len(quiet("smoking", folder=folder, on_error="skip").train) == 12
+
+
+def test_table_with_other_columns_is_named(tmp_path):
+    files = {"train.csv": b"path;label\na.jpg;0\n", "train_images/a.jpg": _made.picture()}
+    with pytest.raises(DatasetError, match="columns img_path and label, and has .'path;label'."):
+        quiet("vegetables", "real", folder=_made.write(tmp_path / "v", files))
+
+
+def test_grey_and_rotated_and_cmyk_pictures_become_upright_rgb(tmp_path):
+    from PIL import Image
+
+    files = _made.vegetables(8)
+    exif = Image.Exif()
+    exif[274] = 6  # the camera was held upright
+    special = {
+        "cucumber_1.jpg": _made.picture(mode="L"),
+        "cucumber_2.jpg": _made.picture(mode="CMYK"),
+        "cucumber_3.jpg": _made.picture(size=(30, 20), exif=exif),
+    }
+    files |= {f"{ROOT_IN_ZIP}train_images/{name}": data for name, data in special.items()}
+    loaded = partial("vegetables", folder=_made.write(tmp_path / "v", files))
+    pictures = {path.split("/")[1]: s.image(i) for s in loaded for i, path in enumerate(s.paths)}
+    assert {picture.mode for picture in pictures.values()} == {"RGB"}
+    assert pictures["cucumber_3.jpg"].size == (20, 30)
+
+
+# ---------------------------------------------------------------- ordinary data sets
+
+
+def test_splits_work_in_a_data_loader_with_workers(tmp_path):
+    path = put(tmp_path / "v.zip", _made.pack(_made.vegetables()))
+    transform = preset_transform(32, augment=True, crop=4)
+    loaded = partial("vegetables", folder=path, transform=transform)
+    images, labels = next(iter(DataLoader(loaded.train, batch_size=8)))
+    assert images.shape == (8, 3, 32, 32)
+    assert images.dtype == torch.float32
+    assert labels.tolist() == loaded.train.labels[:8].tolist()
+    plain = loaded.train.with_transform(preset_transform(16, normalize=None))
+    direct = torch.stack([image for image, _ in plain])
+    loader = DataLoader(plain, batch_size=5, num_workers=2)
+    assert torch.equal(torch.cat([images for images, _ in loader]), direct)
+    assert 0 <= direct.min() < direct.max() <= 1
+
+
+def test_zip_is_opened_again_in_a_process_that_was_sent_the_data_set(tmp_path):
+    path = put(tmp_path / "v.zip", _made.pack(_made.vegetables()))
+    loaded = partial("vegetables", folder=path)
+    copied = pickle.loads(pickle.dumps(loaded.train))
+    assert np.array_equal(np.asarray(copied[3][0]), np.asarray(loaded.train[3][0]))
+    assert copied._store._archive is not loaded.train._store._archive
+
+
+def test_data_set_says_what_it_is(tmp_path):
+    path = put(tmp_path / "v.zip", _made.pack(_made.vegetables()))
+    loaded = partial("vegetables", folder=path)
+    expected = "<vegetables train: 42 pictures (cucumber 14, eggplant 14, mushroom 14)>"
+    assert repr(loaded.train) == expected
+    assert str(loaded) == loaded.banner
+    assert loaded.parts == {}
+    few = loaded.train.subset([3, 1])
+    assert few.paths == [loaded.train.paths[3], loaded.train.paths[1]]
+    assert few.subset(torch.tensor([-1])).paths == [loaded.train.paths[1]]
+    with pytest.raises(IndexError):
+        loaded.train[42]
+
+
+# ---------------------------------------------------------------- rendered pictures
+
+
+@pytest.fixture
+def rendered(tmp_path):
+    embed(tmp_path, "vegetables", _made.embedded_vegetables())
+    return quiet("vegetables", "embedded")
+
+
+def test_embedded_copy_goes_through_the_same_code_and_keeps_its_splits(rendered):
+    assert rendered.source == "embedded"
+    assert rendered.origin.name == "vegetables.zip"
+    assert [len(split) for split in rendered] == [51, 9, 18]
+    assert all(int(path[:-4].rpartition("_")[2]) > 20 for path in rendered.test.paths)
+    assert all(all(labels_by_name(split)) for split in rendered)
+
+
+def test_masks_belong_to_their_pictures(rendered):
+    split = rendered.test
+    assert rendered.parts == {0: "background", 1: "flesh", 2: "calyx"}
+    assert split.has_masks
+    assert split.masks.shape == (18, 16, 16)
+    assert split.masks.dtype == torch.uint8
+    for i in range(len(split)):
+        number = split.details(i)["scene"]["number"]
+        assert split.mask(i).max() == 1 + number % 2
+        assert torch.equal(split.mask(i), split.masks[i])
+    smaller = split.masks_at(8)
+    assert smaller.shape == (18, 8, 8)
+    assert set(smaller.unique().tolist()) == {0, 1, 2}
+    assert split.masks is split.masks
+
+
+def test_scene_comes_back_as_an_object(rendered, monkeypatch):
+    class Scene:
+        @classmethod
+        def from_dict(cls, values):
+            return ("scene", values["number"])
+
+    monkeypatch.setitem(sys.modules, "course_utils.scenes", types.SimpleNamespace(Scene=Scene))
+    details = rendered.train.details(2)
+    assert details["file"] == rendered.train.paths[2]
+    assert rendered.train.scene(2) == ("scene", details["scene"]["number"])
+
+
+def test_interventions_are_aligned_with_their_originals(rendered):
+    assert rendered.test.interventions == ("remove_object",)
+    assert rendered.train.interventions == ()
+    pairs = rendered.test.intervention("remove_object")
+    assert len(pairs.before) == len(pairs.after) == len(pairs.indices) == 3
+    for index, before, after in zip(
+        pairs.indices, pairs.before.paths, pairs.after.paths, strict=True
+    ):
+        assert rendered.test.paths[index] == before
+        assert after == f"interventions/remove_object/{before}"
+    assert torch.equal(pairs.before.labels, pairs.after.labels)
+    assert pairs.after.to_tensors().images.shape == (3, 3, 16, 16)
+    assert pairs.after.masks.max() == 0
+    assert pairs.after.details(0)["original"] == pairs.before.paths[0]
+    with pytest.raises(LookupError, match=r"no stored intervention 'melt' \(there are: remove"):
+        rendered.test.intervention("melt")
+    few = rendered.test.subset(pairs.indices[:1])
+    assert len(few.intervention("remove_object").after) == 1
+
+
+def test_photographs_have_none_of_these(tmp_path):
+    path = put(tmp_path / "v.zip", _made.pack(_made.vegetables()))
+    split = partial("vegetables", folder=path).test
+    assert split.masks is None
+    assert split.cues is None
+    assert not split.has_masks
+    assert split.interventions == ()
+    for ask in (split.mask, split.scene, split.details):
+        with pytest.raises(LookupError, match='only rendered pictures .* source="embedded"'):
+            ask(0)
+    with pytest.raises(LookupError, match="there are: none"):
+        split.intervention("remove_object")
+
+
+def test_shortcut_edition_tells_which_pictures_carry_the_cue(tmp_path, capsys):
+    files = _made.embedded_vegetables(cue=True, changes=("cue_absent", "cue_reversed"))
+    embed(tmp_path, "vegetables_shortcut", files)
+    loaded = load_dataset("vegetables", edition="shortcut")
+    assert loaded.source == "embedded"
+    assert "vegetables, shortcut edition (rendered by the course)" in capsys.readouterr().out
+    assert torch.equal(loaded.train.cues, loaded.train.labels == 1)
+    assert not torch.equal(loaded.test.cues, loaded.test.labels == 1)
+    assert loaded.test.interventions == ("cue_absent", "cue_reversed")
+
+
+def test_other_embedded_sets(tmp_path):
+    embed(tmp_path, "smoking", _made.embedded_smoking())
+    embed(tmp_path, "cifar10", _made.embedded_cifar10(30, 10))
+    smoking = quiet("smoking", "embedded")
+    assert [len(split) for split in smoking] == [12, 4, 6]
+    assert smoking.test.has_masks
+    cifar10 = quiet("cifar10", "embedded")
+    assert [len(split) for split in cifar10] == [270, 30, 100]
+    animals = quiet("animals", "embedded")
+    assert [len(split) for split in animals] == [84, 18, 18]
+    assert all(split.has_masks for split in animals)
+    assert animals.classes == ("cat", "dog", "horse")
+
+
+def test_damaged_tables_are_named(tmp_path):
+    files = _made.embedded_vegetables()
+    files[f"{ROOT_IN_ZIP}scenes.jsonl"] += b'{"file": '
+    embed(tmp_path, "vegetables", files)
+    with pytest.raises(DatasetError, match=r"scenes\.jsonl in .* is damaged"):
+        quiet("vegetables", "embedded")
+
+
+def test_public_names():
+    import course_utils as cu
+
+    assert cu.load_dataset is load_dataset
+    assert cu.datasets.DatasetError is DatasetError
+    assert issubclass(DatasetError, ValueError)

@@ -1,0 +1,277 @@
+"""Whole splits in memory, augmentation of batches, and the transforms for item access."""
+
+from __future__ import annotations
+
+import math
+
+import _made
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from course_utils import runtime
+from course_utils.datasets import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Augment,
+    ImageTensors,
+    batches,
+    load_dataset,
+    preset_transform,
+    tensors,
+)
+
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as reference
+
+
+@pytest.fixture
+def split(tmp_path):
+    folder = _made.write(tmp_path / "v", _made.vegetables())
+    return load_dataset("vegetables", folder=folder, verbose=False).train
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    """Smooth random pictures, uint8 (6, 3, 24, 32), wider than high."""
+    torch.manual_seed(0)
+    small = torch.rand(6, 3, 6, 8)
+    large = torch.nn.functional.interpolate(small, (24, 32), mode="bicubic").clamp(0, 1)
+    return (large * 255).round().to(torch.uint8)
+
+
+# ---------------------------------------------------------------- to_tensors
+
+
+def test_tensors_hold_the_same_pixels(split):
+    result = split.to_tensors()
+    assert result.images.shape == (42, 3, 16, 16)
+    assert result.images.dtype == torch.uint8
+    assert result.images.is_contiguous()
+    assert torch.equal(result.labels, split.labels)
+    for index in (0, 7, 41):
+        assert np.array_equal(result.images[index].permute(1, 2, 0), np.asarray(split[index][0]))
+
+
+def test_tensors_are_made_once_for_each_size(split, monkeypatch):
+    first, smaller = split.to_tensors(), split.to_tensors(8)
+    assert smaller.images.shape == (42, 3, 8, 8)
+    monkeypatch.setattr(tensors, "decode_all", lambda *_a, **_k: pytest.fail("decoded again"))
+    assert split.to_tensors() is first
+    assert split.to_tensors(8) is smaller
+
+
+def test_some_of_the_pictures(split):
+    some = split.to_tensors(indices=[5, 2])
+    assert torch.equal(some.images, split.to_tensors().images[[5, 2]])
+
+
+def test_size_cuts_out_the_centre_as_torchvision_does():
+    noise = np.random.default_rng(0).integers(0, 256, (60, 96, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    expected = reference.center_crop(reference.resize(image, [30]), [30, 30])
+    ours = np.asarray(tensors.square(image, 30), int)
+    # away from the rim, where the one sees what was cut away and the other does not
+    assert np.abs(ours - np.asarray(expected, int))[2:-2, 2:-2].max() <= 1
+
+
+def test_tensor_that_would_not_fit_is_refused(split, monkeypatch):
+    monkeypatch.setattr(tensors, "MAX_BYTES", 1_000_000)
+    with pytest.raises(ValueError, match=r"vegetables train would take 0\.0 GB|6\.3 MB|0\.01"):
+        split.to_tensors(224)
+    split.to_tensors(32)
+
+
+def test_bar_is_shown_and_can_be_switched_off(split, monkeypatch, capfd):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    original = runtime.progress
+    monkeypatch.setattr(runtime, "progress", lambda **o: original(**{**o, "delay": 0}))
+    split.to_tensors(progress=False)
+    assert "decoding" not in "".join(capfd.readouterr())
+    split.to_tensors(9)
+    assert "decoding vegetables train" in "".join(capfd.readouterr())
+
+
+def test_empty_split_has_empty_tensors(split):
+    empty = split.subset([]).to_tensors()
+    assert empty.images.shape[0] == len(empty.labels) == 0
+
+
+# ---------------------------------------------------------------- augmentation
+
+
+def nothing(**changes) -> Augment:
+    return Augment(**{"flip": 0.0, **changes})
+
+
+def test_no_change_is_no_change(images):
+    torch.testing.assert_close(nothing()(images), images / 255)
+    torch.testing.assert_close(nothing()(images / 255), images / 255)
+
+
+def test_flip_mirrors(images):
+    torch.testing.assert_close(Augment(flip=1.0)(images), (images / 255).flip(3), atol=1e-5, rtol=0)
+    flipped = Augment(flip=0.5)(images.repeat(100, 1, 1, 1))
+    whole = (images / 255).repeat(100, 1, 1, 1)
+    share = ((flipped - whole).abs().amax(dim=(1, 2, 3)) > 0.01).float().mean()
+    assert 0.42 < share < 0.58
+
+
+def test_crop_is_torchvisions_random_crop_with_padding(images):
+    """Every result is a window of the padded picture, all windows occur, at most `crop` away."""
+    padded = torch.nn.functional.pad(images / 255, (2, 2, 2, 2))
+    windows = torch.stack([padded[..., y : y + 24, x : x + 32] for y in range(5) for x in range(5)])
+    seen = set()
+    for _ in range(40):
+        moved = nothing(crop=2)(images)
+        distance = (windows - moved).abs().amax(dim=(2, 3, 4))  # window, picture
+        assert distance.min(dim=0).values.max() < 1e-5
+        seen |= set(distance.argmin(dim=0).tolist())
+    assert seen == set(range(25))
+
+
+def test_rotation_is_torchvisions(images, monkeypatch):
+    angle = 12.0
+    monkeypatch.setattr(torch, "rand", lambda *s, **_: torch.full(s, 1.0))  # draws the largest
+    turned = nothing(rotation=angle)(images)
+    monkeypatch.undo()
+    expected = reference.rotate(images / 255, angle, reference.InterpolationMode.BILINEAR)
+    inside = (slice(None), slice(None), slice(6, 18), slice(8, 24))
+    torch.testing.assert_close(turned[inside], expected[inside], atol=0.02, rtol=0)
+    wrong = reference.rotate(images / 255, -angle, reference.InterpolationMode.BILINEAR)
+    assert (turned - wrong)[inside].abs().max() > 0.1
+
+
+def test_every_picture_draws_its_own(images):
+    same = images[:1].repeat(50, 1, 1, 1)
+    for change in ({"rotation": 10}, {"brightness": 0.3}, {"contrast": 0.5}, {"hue": 0.2}):
+        result = nothing(**change)(same)
+        assert len(torch.unique(result.flatten(1), dim=0)) > 45, change
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("brightness", reference.adjust_brightness),
+        ("contrast", reference.adjust_contrast),
+        ("saturation", reference.adjust_saturation),
+    ],
+)
+@pytest.mark.parametrize("drawn", [0.0, 0.25, 1.0])
+def test_colours_change_as_torchvisions(images, monkeypatch, change, expected, drawn):
+    monkeypatch.setattr(torch, "rand", lambda *s, **_: torch.full(s, drawn))
+    result = nothing(**{change: 0.4})(images)
+    factor = 1 + (2 * drawn - 1) * 0.4
+    torch.testing.assert_close(result, expected(images / 255, factor), atol=2e-3, rtol=0)
+
+
+def test_hue_turns_the_colours_and_keeps_the_luma(images):
+    muted = (images / 255 - 0.5) * 0.4 + 0.5  # so that nothing is clipped
+    share = torch.tensor([0.25] * len(images))
+    turned = tensors.turn_hue(muted, share)
+    luma = tensors.to_grey(muted)
+    torch.testing.assert_close(tensors.to_grey(turned), luma, atol=2e-3, rtol=0)
+    back = tensors.turn_hue(turned, -share)
+    torch.testing.assert_close(back, muted, atol=1e-4, rtol=0)
+    whole = tensors.turn_hue(muted, torch.ones(len(images)))
+    torch.testing.assert_close(whole, muted, atol=1e-4, rtol=0)
+    assert (turned - muted).abs().mean() > 0.02
+    # a third of the circle: red becomes greenish one way and bluish the other, as in torchvision
+    red = torch.tensor([0.6, 0.4, 0.4]).view(1, 3, 1, 1)
+    ours = tensors.turn_hue(red, torch.tensor([1 / 3])).flatten()
+    theirs = reference.adjust_hue(red, 1 / 3).flatten()
+    assert ours.argmax() == theirs.argmax()
+
+
+def test_results_stay_between_black_and_white(images):
+    strong = Augment(crop=8, rotation=90, brightness=1, contrast=1, saturation=1, hue=0.5)
+    result = strong(images.repeat(20, 1, 1, 1))
+    assert result.shape == (120, 3, 24, 32)
+    assert result.min() >= 0
+    assert result.max() <= 1
+    assert result.dtype == torch.float32
+
+
+def test_generator_repeats_everything(images):
+    augment = Augment(crop=3, rotation=10, brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05)
+    first, again, other = (augment(images, torch.Generator().manual_seed(s)) for s in (4, 4, 5))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+# ---------------------------------------------------------------- batches
+
+
+def test_batches_visit_every_picture_once_an_epoch(images):
+    labels = torch.arange(6)
+    loader = batches(ImageTensors(images, labels), 4, generator=torch.Generator().manual_seed(0))
+    epochs = []
+    for _ in range(2):
+        seen = list(loader)
+        assert len(seen) == len(loader) == 2
+        assert sorted(torch.cat([y for _, y in seen]).tolist()) == list(range(6))
+        for x, y in seen:
+            torch.testing.assert_close(x, images[y] / 255)
+        epochs.append(torch.cat([y for _, y in seen]).tolist())
+    assert epochs[0] != epochs[1]
+
+
+def test_batches_in_order_and_whole_ones_only(images):
+    labels = torch.arange(6)
+    in_order = [y.tolist() for _, y in batches((images, labels), 4, shuffle=False)]
+    assert in_order == [[0, 1, 2, 3], [4, 5]]
+    whole = batches((images, labels), 4, shuffle=False, drop_last=True)
+    assert [y.tolist() for _, y in whole] == [[0, 1, 2, 3]]
+    assert len(whole) == 1
+    assert len(batches((images, labels), 3)) == 2
+    assert list(batches((images[:0], labels[:0]), 3)) == []
+
+
+def test_batches_are_augmented_then_normalised(images):
+    loader = batches(
+        (images, torch.arange(6)), 6, shuffle=False,
+        augment=Augment(flip=1.0), normalize=(IMAGENET_MEAN, IMAGENET_STD),
+    )  # fmt: skip
+    ((result, _),) = loader
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    torch.testing.assert_close(result, ((images / 255).flip(3) - mean) / std, atol=1e-4, rtol=0)
+
+
+def test_batches_refuse_what_does_not_match(images):
+    with pytest.raises(ValueError, match="6 images and 5 labels"):
+        batches((images, torch.arange(5)), 2)
+    with pytest.raises(ValueError, match="batch_size=0"):
+        batches((images, torch.arange(6)), 0)
+
+
+# ---------------------------------------------------------------- transforms
+
+
+def test_preset_is_imagenets_preprocessing():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
+    result = preset_transform(32)(image)
+    picture = reference.center_crop(reference.resize(reference.to_image(image), [32]), [32, 32])
+    expected = reference.normalize(picture / 255, list(IMAGENET_MEAN), list(IMAGENET_STD))
+    torch.testing.assert_close(result, torch.Tensor(expected))
+    assert type(result) is torch.Tensor
+
+
+def test_preset_augments_only_when_told():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    plain, augmenting = preset_transform(32), preset_transform(32, augment=True, crop=4)
+    assert torch.equal(plain(image), plain(image))
+    torch.manual_seed(0)
+    assert not torch.equal(augmenting(image), augmenting(image))
+    names = {type(step) for step in augmenting.transforms}
+    assert {v2.RandomCrop, v2.RandomHorizontalFlip, v2.RandomRotation, v2.ColorJitter} <= names
+
+
+def test_rotation_of_ninety_degrees_is_exact_on_squares():
+    square = torch.rand(1, 3, 9, 9)
+    augment = nothing(rotation=90)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "rand", lambda *s, **_: torch.full(s, 1.0))
+        turned = augment(square)
+    torch.testing.assert_close(turned, square.rot90(1, (2, 3)), atol=1e-4, rtol=0)
+    assert math.isclose(float(turned.sum()), float(square.sum()), rel_tol=1e-3)
