@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .camera import Rays, cast
-from .geometry import clip, dot, length, mix, smoothstep, vector
+from .geometry import clip, dot, mix, smoothstep, vector
 from .marching import (
     FAR,
-    OCCLUSION_REACH,
     TILE,
     Solid,
     light_reaching,
@@ -147,13 +146,17 @@ def shoot(
     chosen = where(surface == BACKDROP)
     if len(chosen):
         seen.color[:, chosen] = _backdrop(view, rays.select(chosen))
+    # all surfaces are lit together: few long bundles of rays are quicker than many short ones
+    normal = _normals(view, rays, distance, surface)
+    _light_up(view, rays, distance, normal, where(unlit & (surface != BACKDROP)), seen)
     chosen = where(surface == FLOOR)
     if len(chosen):
-        _look_at_floor(view, rays.select(chosen), distance[chosen], chosen, unlit, seen)
-    for number in range(len(view.solids)):
+        _look_at_floor(view, rays.select(chosen), distance[chosen], chosen, seen)
+    for number, solid in enumerate(view.solids):
         chosen = where(surface == number)
         if len(chosen):
-            _look_at_solid(view, rays.select(chosen), distance[chosen], chosen, unlit, seen)
+            own = rays.select(chosen)
+            _look_at_solid(solid, own, distance[chosen], normal[:, chosen], chosen, seen)
     return seen
 
 
@@ -179,12 +182,39 @@ def _backdrop(view: View, rays: Rays, upside_down: bool = False) -> Array:
     return texture(BACKDROPS, rays.p.backdrop, rays.u * 0.35, height, rays.p)
 
 
-def _look_at_floor(
-    view: View, rays: Rays, distance: Array, index: Array, unlit: Array, seen: Seen
+def _normals(view: View, rays: Rays, distance: Array, surface: Array) -> Array:
+    """Outward normals (3, R) of the surfaces that rays meet; upwards where they meet none."""
+    normal = np.zeros((3, len(distance)), np.float32)
+    normal[1] = 1.0
+    for number, solid in enumerate(view.solids):
+        chosen = where(surface == number)
+        if len(chosen):
+            own = rays.select(chosen)
+            normal[:, chosen] = surface_normal(solid, own.at(distance[chosen]), own.p)
+    return normal
+
+
+def _light_up(
+    view: View, rays: Rays, distance: Array, normal: Array, index: Array, seen: Seen
 ) -> None:
+    """Find the shares of lamp and sky that the surfaces met by the rays `index` see."""
+    if not len(index):
+        return
+    chosen = rays.select(index)
+    point, normal, p = chosen.at(distance[index]), normal[:, index], chosen.p
+    seen.sky[index] = openness(view.solids, point, normal, p)
+    faces_lamp = where(dot(normal, p.light) > 0)
+    light = np.zeros(len(index), np.float32)
+    if len(faces_lamp):
+        # a little off the surface, so that it does not shade itself
+        start = (point + normal * 0.02)[:, faces_lamp]
+        light[faces_lamp] = light_reaching(view.solids, start, p.for_rays(faces_lamp))
+    seen.light[index] = light
+
+
+def _look_at_floor(view: View, rays: Rays, distance: Array, index: Array, seen: Seen) -> None:
     """Fill in what the rays `index` see of the floor."""
     p, point = rays.p, rays.at(distance)
-    _light_up(view, point, _UP, p, index, unlit, seen)
     u = (p.floor_cos * point[0] - p.floor_sin * point[2]) * p.floor_scale
     v = (p.floor_sin * point[0] + p.floor_cos * point[2]) * p.floor_scale
     color = clip(texture(FLOORS, p.floor, u, v, p), 0.0, 1.0)
@@ -205,35 +235,12 @@ def _mirror_backdrop(view: View, rays: Rays, color: Array) -> None:
 
 
 def _look_at_solid(
-    view: View, rays: Rays, distance: Array, index: Array, unlit: Array, seen: Seen
+    solid: Solid, rays: Rays, distance: Array, normal: Array, index: Array, seen: Seen
 ) -> None:
     """Fill in what the rays `index` see of the one solid that they meet."""
-    solid = view.solids[seen.surface[index[0]]]
     p, point = rays.p, rays.at(distance)
-    normal = surface_normal(solid, point, p)
-    _light_up(view, point, normal, p, index, unlit, seen)
     material = solid.paint(point, normal, p)
     seen.color[:, index] = shade(
         material, normal, -rays.direction, p, seen.light[index], seen.sky[index]
     )
     seen.part[index] = material.part
-
-
-def _light_up(
-    view: View, point: Array, normal: Array, p: Parameters, index: Array, unlit: Array, seen: Seen
-) -> None:
-    """Find the shares of lamp and sky for those of the rays `index` that do not know them yet."""
-    todo = where(unlit[index])
-    if not len(todo):
-        return
-    if normal.shape[1] > 1:
-        normal = normal[:, todo]
-    point, p, index = point[:, todo], p.for_rays(todo), index[todo]
-    seen.sky[index] = openness(view.solids, point, normal, p)
-    faces_lamp = where(np.broadcast_to(dot(normal, p.light) > 0, index.shape))
-    light = np.zeros(len(index), np.float32)
-    if len(faces_lamp):
-        # a little off the surface, so that it does not shade itself
-        start = (point + normal * 0.02)[:, faces_lamp]
-        light[faces_lamp] = light_reaching(view.solids, start, p.for_rays(faces_lamp))
-    seen.light[index] = light
