@@ -80,6 +80,7 @@ def fold_batch_norm(model: object) -> nn.Module | None:
                 use_matrix_products(recorded)
             _activate_in_place(recorded)
             recorded.delete_all_unused_submodules()
+            recorded.recompile()
             return recorded
     except Exception:
         # Whatever stops a recording, the network itself still runs: slower, never wrong.
@@ -154,7 +155,6 @@ def _fold(recorded: fx.GraphModule) -> int:
             node.replace_all_uses_with(source)
             recorded.graph.erase_node(node)
             n_folded += 1
-    recorded.recompile()
     return n_folded
 
 
@@ -175,7 +175,6 @@ def _activate_in_place(recorded: fx.GraphModule) -> None:
         if is_convolution and len(source.users) == 1:
             node.target = f"in_place_{type(activation).__name__}"
             recorded.add_submodule(node.target, in_place[type(activation)])
-    recorded.recompile()
 
 
 class _ClipInPlace(nn.Module):

@@ -17,11 +17,12 @@ from torch import Tensor, fx, nn
 
 
 def absorb_padding(recorded: fx.GraphModule) -> None:
-    """Let convolutions do the zero padding before them, in place.
+    """Let depthwise convolutions do the zero padding before them; recompile `recorded` afterwards.
 
     Padding of 0 on the left and 1 on the right with a 3x3 kernel gives what padding of 1 on both
     sides gives with a 4x4 kernel whose first column is zero: both see the same pixels with the same
-    weights. It spares a copy of the activations there and another one on the way back.
+    weights. It spares a copy of the activations there and another one on the way back, which costs
+    more than the larger kernel does where each channel is filtered by itself.
     """
     modules = dict(recorded.named_modules())
     for node in list(recorded.graph.nodes):
@@ -32,16 +33,15 @@ def absorb_padding(recorded: fx.GraphModule) -> None:
         convolution = modules[reader.target] if reader.op == "call_module" else None
         left, right, top, bottom = pad.padding
         growing = 0 <= left <= right and 0 <= top <= bottom
-        if growing and _is_plain(convolution) and convolution.padding == (0, 0):
+        if growing and _is_plain(convolution) and _is_depthwise_without_padding(convolution):
             padded = _with_padding(convolution, pad.padding)
             recorded.set_submodule(reader.target, padded)
             node.replace_all_uses_with(node.args[0])
             recorded.graph.erase_node(node)
-    recorded.recompile()
 
 
 def use_matrix_products(recorded: fx.GraphModule) -> None:
-    """Replace 1x1 convolutions, with the ReLU or ReLU6 after them, by matrix products in place."""
+    """Make 1x1 convolutions, with the ReLU or ReLU6 after them, products; recompile afterwards."""
     modules = dict(recorded.named_modules())
     for node in list(recorded.graph.nodes):
         convolution = modules[node.target] if node.op == "call_module" else None
@@ -54,7 +54,6 @@ def use_matrix_products(recorded: fx.GraphModule) -> None:
             reader.replace_all_uses_with(node)
             recorded.graph.erase_node(reader)
         recorded.set_submodule(node.target, Pointwise(convolution, limit))
-    recorded.recompile()
 
 
 #: Activations that cut their input off at 0 and at this limit.
@@ -67,6 +66,10 @@ def _is_unpatched(module: nn.Module | None) -> bool:
 
 def _is_plain(module: nn.Module | None) -> bool:
     return type(module) is nn.Conv2d and _is_unpatched(module)
+
+
+def _is_depthwise_without_padding(convolution: nn.Conv2d) -> bool:
+    return convolution.groups == convolution.in_channels > 1 and convolution.padding == (0, 0)
 
 
 def _is_pointwise(convolution: nn.Conv2d) -> bool:
