@@ -21,7 +21,7 @@ from ..rendering import Picture
 from .body import body_solids, derive_body
 from .hair import derive_hair, hair_solids
 from .head import derive_head, head_solids
-from .held import CIGARETTE_NAME, OBJECTS, derive_held, grip_of, held_solids
+from .held import CIGARETTE_NAME, OBJECTS, POSES, derive_held, grip_of, held_solids
 from .parts import PARTS
 from .people import (
     BACKDROPS,
@@ -32,7 +32,7 @@ from .people import (
 )
 from .smoke import paint_smoke
 
-__all__ = ["BACKDROPS", "OBJECTS", "SMOKING", "hold"]
+__all__ = ["BACKDROPS", "OBJECTS", "POSES", "SMOKING"]
 
 _CLASSES = ("notsmoking", "smoking")
 # What people who do not smoke hold, by pose. In the mouth only sticks make sense.
@@ -45,6 +45,7 @@ _OTHER_OBJECTS = {
         "pen": 0.22, "straw": 0.17, "lollipop": 0.19, "phone": 0.17, "mug": 0.13, "nothing": 0.12,
     },
 }  # fmt: skip
+_OPTIONS = {"backdrop": tuple(BACKDROPS), "pose": POSES, "object": OBJECTS}
 
 
 class Portrait(Model):
@@ -70,17 +71,21 @@ class Portrait(Model):
             Everything but the object comes from `stage`: scene i of both classes shows the same
             person in the same pose.
         **options
-            ``backdrop``: one of `BACKDROPS`; ``pose``, ``object``: instead of random ones.
+            Instead of random ones: ``backdrop``, one of `BACKDROPS`; ``pose``, one of `POSES`;
+            ``object``, one of `OBJECTS`, for those who do not smoke.
         """
+        for name in options:
+            _known(name, "option", _OPTIONS)
+            _known(options[name], name, _OPTIONS[name])
         side = float(stage.choice([-1.0, 1.0]))
         person, pose = draw_person(stage), draw_pose(stage, side)
         values = {**draw_camera_and_light(stage, side), **person, **pose}
-        values["object"] = (
-            CIGARETTE_NAME if self._smokes else pick(shape, _OTHER_OBJECTS[values["pose"]])
-        )
+        values["pose"] = options.get("pose", values["pose"])
+        other = pick(shape, _OTHER_OBJECTS[values["pose"]])
+        values["object"] = CIGARETTE_NAME if self._smokes else options.get("object", other)
         if "backdrop" in options:
-            values |= _backdrop(values, options.pop("backdrop"))
-        return values | options
+            values |= _backdrop(values, options["backdrop"])
+        return values
 
     def derive(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Geometry that follows from the parameters."""

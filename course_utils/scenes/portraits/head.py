@@ -278,7 +278,7 @@ def _stubble(local: Array, folded: Array, p: Parameters) -> Array:
         return np.zeros_like(local[0])
     strength = 0.25 if p.beard == "moustache" else 1.0
     cover = _beard_cover(local, folded, p)
-    return cover * (0.35 + 0.35 * noise(local * 26)) * strength
+    return cover * (0.35 + 0.30 * noise(local * 44)) * strength
 
 
 def _shaved_scalp(local: Array, p: Parameters) -> Array:
@@ -304,9 +304,13 @@ def beard_distance(point: Array, p: Parameters, detail: bool) -> Array:
 
 
 def moustache_distance(point: Array, p: Parameters, detail: bool) -> Array:
-    """Two tapered sticks from under the nose to the corners of the mouth."""
+    """Two tapered strands on each side, from under the nose to beside the mouth."""
     folded = mirror(head_space(point, p), X)
-    return capsule(folded, vector(0.02, -0.345, 0.74), vector(0.19, -0.40, 0.66), 0.045, 0.022)
+    middle = vector(0.13, -0.365, 0.715)
+    inner = capsule(folded, vector(0.02, -0.345, 0.75), middle, 0.034, 0.042)
+    return smooth_union(
+        inner, capsule(folded, middle, vector(0.28, -0.47, 0.60), 0.042, 0.016), 0.03
+    )
 
 
 def brows_distance(point: Array, p: Parameters, detail: bool) -> Array:

@@ -66,7 +66,7 @@ def stretch_of(tone: float) -> str:
 
 def draw_tone(rng: Generator) -> float:
     """Place on the line of skin tones, 0 to 10, somewhat more often on the light half."""
-    return float(rng.beta(1.0, 1.45) * (len(SKIN_TONES) - 1))
+    return float(rng.beta(1.0, 1.6) * (len(SKIN_TONES) - 1))
 
 
 def skin_color(tone: float) -> np.ndarray:
@@ -80,12 +80,12 @@ def skin_color(tone: float) -> np.ndarray:
 def draw_hair_colors(rng: Generator, tone: float, age: float) -> tuple[np.ndarray, np.ndarray]:
     """Linear colours of hair and of brows and beard, which turn grey with age.
 
-    Grey begins at about 40 and is complete at about 70, with large differences between people.
+    Grey begins at about 45 and is complete at about 72, with large differences between people.
     Brows keep more of their colour and are never dyed.
     """
     table = HAIR_COLORS[stretch_of(tone)]
     natural = linear(str(rng.choice(list(table), p=list(table.values()))))
-    grey = float(np.clip((age - 42 + rng.normal(0, 8)) / 26, 0, 1))
+    grey = float(np.clip((age - 46 + rng.normal(0, 8)) / 26, 0, 1))
     dyed, dye = rng.random() < _DYED_SHARE, linear(str(rng.choice(DYED_COLORS)))
     hair = natural * (1 - grey) + linear(_GREY) * grey
     brows = (natural * (1 - 0.7 * grey) + linear(_GREY) * 0.7 * grey) * 0.7

@@ -74,7 +74,7 @@ def backdrop_colors(backdrop: str, rooms: list[list[float]]) -> Values:
 def draw_person(rng: Generator) -> Values:
     """Age, colours, features, hair, clothes, posture."""
     features = pick(rng, {"soft": 0.5, "strong": 0.5})
-    age = 19 + 60 * float(rng.beta(1.15, 1.75))
+    age = 19 + 60 * float(rng.beta(1.1, 1.9))
     tone = palette.draw_tone(rng)
     return {
         "age": age,

@@ -5,10 +5,10 @@ light: three filaments rise from their source, bend as noise tells them and wide
 lets a share of the light behind it through and adds some of its own; it ends at a finite distance
 from its middle.
 
-**The mask** of the smoke is defined by what it does: a pixel belongs to the smoke where taking the
-smoke away changes some colour channel by more than `VISIBLE` grey levels, before film grain. So it
-is exactly the region in which `remove_smoke` makes a visible difference; white smoke before a white
-cloud is not counted. The cigarette keeps its pixels.
+**The mask** of the smoke is exact: smoke that would change every colour channel of a pixel by at
+most `VISIBLE` grey levels, before film grain, is not painted there, and all other pixels that the
+plume covers belong to it. So the mask is the set of pixels that `remove_smoke` changes; white smoke
+before a white cloud is not counted. The cigarette keeps its pixels.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from ..rendering import Picture, develop
 from .held import CIGARETTE_NAME
 from .parts import CIGARETTE, OTHER_OBJECT, SMOKE
 
-#: Grey levels (of 255) that smoke must change in a pixel to count as visible there.
-VISIBLE = 6
+#: Grey levels (of 255) by which smoke must change a pixel to be painted there at all.
+VISIBLE = 4
 _TINT = vector(0.96, 0.98, 1.02)
 _FILAMENTS = 3
+_VEIL = 0.03
 
 
 def paint_smoke(picture: Picture) -> None:
@@ -38,16 +39,11 @@ def paint_smoke(picture: Picture) -> None:
     with_smoke = mix(picture.color, light[:, :, None], opacity)
     change = np.abs(develop(with_smoke, picture) - develop(picture.color, picture)).max(0)
     visible = change > VISIBLE / 255
-    if smokes:
-        picture.mask = np.where(
-            visible & (picture.mask != CIGARETTE),
-            np.full_like(picture.mask, SMOKE),
-            picture.mask,
-        )
-    else:  # steam hides nothing that a lesson asks for: it counts only before the background
-        steam = np.full_like(picture.mask, OTHER_OBJECT)
-        picture.mask = np.where(visible & (picture.mask == 0), steam, picture.mask)
-    picture.color = with_smoke
+    picture.color = np.where(visible, with_smoke, picture.color)
+    # steam hides nothing that a lesson asks for: it counts only before the background
+    free = picture.mask != CIGARETTE if smokes else picture.mask == 0
+    part = SMOKE if smokes else OTHER_OBJECT
+    picture.mask = np.where(visible & free, np.int64(part), picture.mask)
 
 
 def _opacity(picture: Picture) -> Array:
@@ -60,7 +56,8 @@ def _opacity(picture: Picture) -> Array:
     rises = smoothstep(0.0, 0.06, height) * smoothstep(1.0, 0.25, height / p.smoke_height)
     for number in range(_FILAMENTS):
         transparency = transparency * (1 - rises * _filament(sideways, height, number, picture))
-    return (1 - transparency).reshape(shape)
+    # a thin veil all around is cut off, so that the plume has an edge
+    return np.maximum(1 - transparency - _VEIL, 0).reshape(shape) / (1 - _VEIL)
 
 
 def _filament(sideways: Array, height: Array, number: int, picture: Picture) -> Array:
