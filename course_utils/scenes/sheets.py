@@ -10,12 +10,13 @@ from PIL import Image
 
 __all__ = ["color_parts", "contact_sheet"]
 
-# background black, then twelve colours that stay apart for colour-blind readers as well as may be
+# background black, then twenty colours, those of neighbouring numbers far apart
 _PALETTE = np.array(
     [
         (0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178),
         (213, 94, 0), (204, 121, 167), (153, 153, 153), (255, 255, 255), (140, 86, 75),
-        (148, 103, 189), (188, 189, 34),
+        (148, 103, 189), (188, 189, 34), (23, 190, 207), (255, 152, 150), (44, 160, 44),
+        (255, 187, 120), (197, 176, 213), (214, 39, 40), (152, 223, 138), (247, 182, 210),
     ],
     np.uint8,
 )  # fmt: skip

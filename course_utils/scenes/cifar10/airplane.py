@@ -30,7 +30,7 @@ from ..noise import fractal_noise
 from ..parameters import Array, Parameters, Values
 from ..shading import Material
 from . import parts
-from .places import PLACES, draw_place, rounded
+from .places import PLACES, draw_place
 from .standing import Hsv, ball, fly, in_ball, local_point, near
 
 # Measures of each kind (low, high): half_length and radius of the fuselage, span of one wing, chord
@@ -92,7 +92,7 @@ class Airplane(Model):
             "livery": uniform(shape, 0, 1),
             "offset": uniform(shape, 0, 31),
         }
-        return rounded(values)
+        return values
 
     def derive(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Compute placement and bounds."""
@@ -205,7 +205,7 @@ class Airplane(Model):
     @staticmethod
     def paint_fuselage(point: Array, normal: Array, p: Parameters) -> Material:
         """Two colours, windows in a row or a canopy of glass."""
-        x, y, z = local_point(point, p)
+        x, y, _ = local_point(point, p)
         if p.kind == "airliner":
             row = np.abs(y - p.girth * 0.35) < p.girth * 0.16
             glass = row & (np.sin(x * 42) > -0.1) & (np.abs(x) < p.half_length * 0.62)
@@ -223,7 +223,7 @@ class Airplane(Model):
 
     @staticmethod
     def paint_wings(point: Array, normal: Array, p: Parameters) -> Material:
-        """The first colour, flaps a little darker, tips in the second."""
+        """First colour; flaps a little darker, tips in the second."""
         x, _, z = mirror(local_point(point, p), Z)
         chord = p.chord + (p.tip - p.chord) * np.minimum(z / p.span, 1.0)
         flap = (x - p.wing_at + p.sweep * z) < chord * -0.6

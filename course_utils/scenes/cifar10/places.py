@@ -8,11 +8,10 @@ places alike, by random numbers that do not know the class: then the background 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..drawing import Generator, draw_stage, hsv, pick, uniform
+from ..drawing import Generator, draw_stage, hsv, pick, rounded, uniform
 from ..families import Scene, suggest
 from ..parameters import Values
 
@@ -221,14 +220,3 @@ def move_to(scene: Scene, kind: str) -> Scene:
     """
     rng = np.random.default_rng([int(scene.parameters["grain_seed"]), 7])
     return scene.changed(**rounded(background(rng, kind)))
-
-
-def rounded(values: Values, digits: int = 4) -> Values:
-    """Round all numbers: scenes become short lines, and what is stored is exactly what is drawn."""
-
-    def shorten(value: Any) -> Any:
-        if isinstance(value, float):
-            return round(value, digits)
-        return [shorten(part) for part in value] if isinstance(value, list) else value
-
-    return {name: shorten(value) for name, value in values.items()}

@@ -11,7 +11,7 @@ about 1.2 long.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ from ..noise import fractal_noise, noise
 from ..parameters import Array, Parameters, Values
 from ..shading import Material
 from . import parts
-from .places import draw_place, rounded
+from .places import draw_place
 from .standing import Hsv, ball, in_ball, local_point, near, stand
 
 Range = tuple[float, float]
@@ -57,7 +57,8 @@ RANGES: dict[str, dict[str, Range]] = {
         "half_length": (0.34, 0.42), "chest": (0.17, 0.20), "rump": (0.17, 0.21),
         "belly_drop": (0.02, 0.06), "belly_fullness": (0.9, 1.1),
         "leg": (0.40, 0.48), "thickness": (0.050, 0.062),
-        "neck": (0.16, 0.22), "neck_angle": (0.5, 0.9), "head": (0.215, 0.25), "snout": (-0.01, 0.02),
+        "neck": (0.16, 0.22), "neck_angle": (0.5, 0.9),
+        "head": (0.215, 0.25), "snout": (-0.01, 0.02),
         "tail": (0.60, 0.85), "tail_radius": (0.035, 0.055), "tail_bush": (0.9, 1.3),
         "tail_angle": (-0.4, 1.2), "tail_curl": (-0.1, 0.5),
     },
@@ -65,7 +66,8 @@ RANGES: dict[str, dict[str, Range]] = {
         "half_length": (0.36, 0.50), "chest": (0.20, 0.27), "rump": (0.16, 0.21),
         "belly_drop": (-0.02, 0.02), "belly_fullness": (0.80, 0.95),
         "leg": (0.42, 0.68), "thickness": (0.058, 0.088),
-        "neck": (0.26, 0.36), "neck_angle": (0.7, 1.1), "head": (0.19, 0.23), "snout": (0.09, 0.22),
+        "neck": (0.26, 0.36), "neck_angle": (0.7, 1.1),
+        "head": (0.19, 0.23), "snout": (0.09, 0.22),
         "tail": (0.30, 0.60), "tail_radius": (0.040, 0.060), "tail_bush": (0.8, 1.5),
         "tail_angle": (0.2, 1.2), "tail_curl": (0.0, 0.5),
     },
@@ -73,7 +75,8 @@ RANGES: dict[str, dict[str, Range]] = {
         "half_length": (0.46, 0.56), "chest": (0.22, 0.26), "rump": (0.21, 0.25),
         "belly_drop": (-0.02, 0.02), "belly_fullness": (0.90, 1.00),
         "leg": (0.80, 0.95), "thickness": (0.042, 0.052),
-        "neck": (0.46, 0.62), "neck_angle": (0.75, 1.2), "head": (0.135, 0.155), "snout": (0.14, 0.19),
+        "neck": (0.46, 0.62), "neck_angle": (0.75, 1.2),
+        "head": (0.135, 0.155), "snout": (0.14, 0.19),
         "tail": (0.14, 0.20), "tail_radius": (0.045, 0.055), "tail_bush": (1.0, 1.2),
         "tail_angle": (-1.0, 0.2), "tail_curl": (-0.1, 0.1),
     },
@@ -81,7 +84,8 @@ RANGES: dict[str, dict[str, Range]] = {
         "half_length": (0.52, 0.62), "chest": (0.28, 0.33), "rump": (0.28, 0.33),
         "belly_drop": (0.00, 0.04), "belly_fullness": (0.92, 1.04),
         "leg": (0.88, 1.02), "thickness": (0.060, 0.075),
-        "neck": (0.56, 0.70), "neck_angle": (0.6, 1.05), "head": (0.155, 0.175), "snout": (0.30, 0.36),
+        "neck": (0.56, 0.70), "neck_angle": (0.6, 1.05),
+        "head": (0.155, 0.175), "snout": (0.30, 0.36),
         "tail": (0.65, 0.85), "tail_radius": (0.070, 0.090), "tail_bush": (1.0, 1.4),
         "tail_angle": (-0.9, -0.3), "tail_curl": (-0.6, -0.3),
     },
@@ -90,26 +94,34 @@ RANGES: dict[str, dict[str, Range]] = {
 # What all animals of a species share. Face measures are in radii of the skull.
 FIXED: dict[str, dict[str, Any]] = {
     "cat": {
-        "toe": 1.0, "neck_radius": [0.15, 0.13], "droop": 0.1, "muzzle": [0.50, 0.32], "cheek": 0.48,
-        "tail_tip": 0.8, "eye_at": [0.82, 0.17, 0.42], "eye_radius": 0.22, "pupil": 0.38, "nose": 0.17,
+        "toe": 1.0, "neck_radius": [0.15, 0.13], "droop": 0.1,
+        "muzzle": [0.50, 0.32], "cheek": 0.48,
+        "tail_tip": 0.8, "eye_at": [0.82, 0.17, 0.42], "eye_radius": 0.22, "pupil": 0.38,
+        "nose": 0.17,
         "nose_color": [0.38, 0.14, 0.14], "muzzle_white": 0.6, "hoof": 0.0, "pale_belly": 0.6,
         "hind_bend": 1.0, "nod": 0.0,
     },
     "dog": {
-        "toe": 1.1, "neck_radius": [0.17, 0.13], "droop": 0.3, "muzzle": [0.60, 0.42], "cheek": 0.30,
-        "tail_tip": 0.5, "eye_at": [0.80, 0.28, 0.42], "eye_radius": 0.17, "pupil": 1.0, "nose": 0.25,
+        "toe": 1.1, "neck_radius": [0.17, 0.13], "droop": 0.3,
+        "muzzle": [0.60, 0.42], "cheek": 0.30,
+        "tail_tip": 0.5, "eye_at": [0.80, 0.28, 0.42], "eye_radius": 0.17, "pupil": 1.0,
+        "nose": 0.25,
         "nose_color": [0.006, 0.006, 0.006], "muzzle_white": 0.0, "hoof": 0.0, "pale_belly": 0.5,
         "hind_bend": 0.9, "nod": 0.0,
     },
     "deer": {
-        "toe": 0.6, "neck_radius": [0.17, 0.10], "droop": 0.45, "muzzle": [0.68, 0.42], "cheek": 0.2,
-        "tail_tip": 0.6, "eye_at": [0.55, 0.25, 0.68], "eye_radius": 0.22, "pupil": 1.0, "nose": 0.28,
+        "toe": 0.6, "neck_radius": [0.17, 0.10], "droop": 0.45,
+        "muzzle": [0.68, 0.42], "cheek": 0.2,
+        "tail_tip": 0.6, "eye_at": [0.55, 0.25, 0.68], "eye_radius": 0.22, "pupil": 1.0,
+        "nose": 0.28,
         "nose_color": [0.008, 0.008, 0.008], "muzzle_white": 0.5, "hoof": 0.05, "pale_belly": 0.9,
         "hind_bend": 0.7, "nod": -0.15,
     },
     "horse": {
-        "toe": 0.5, "neck_radius": [0.25, 0.14], "droop": 0.5, "muzzle": [0.80, 0.55], "cheek": 0.3,
-        "tail_tip": 0.5, "eye_at": [0.50, 0.35, 0.72], "eye_radius": 0.18, "pupil": 1.0, "nose": 0.0,
+        "toe": 0.5, "neck_radius": [0.25, 0.14], "droop": 0.5,
+        "muzzle": [0.80, 0.55], "cheek": 0.3,
+        "tail_tip": 0.5, "eye_at": [0.50, 0.35, 0.72], "eye_radius": 0.18, "pupil": 1.0,
+        "nose": 0.0,
         "nose_color": [0.02, 0.02, 0.02], "muzzle_white": 0.0, "hoof": 0.09, "pale_belly": 0.0,
         "hind_bend": 0.6, "nod": -0.2,
     },
@@ -224,7 +236,7 @@ def joints(values: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def _direction(angle: float) -> NDArray[np.float64]:
-    """Unit vector in the plane of symmetry, `angle` above the forward direction."""
+    """Return the unit vector in the plane of symmetry, `angle` above the forward direction."""
     return np.array([np.cos(angle), np.sin(angle), 0.0])
 
 
@@ -251,7 +263,7 @@ def _fore_leg(
     values: Mapping[str, Any], points: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, NDArray[np.float64]]:
     shoulders, chest = points["shoulders"], values["chest"]
-    top = shoulders + [-0.02, -0.35 * chest, 0.52 * chest]
+    top = shoulders + np.array([-0.02, -0.35 * chest, 0.52 * chest])
     ahead = 0.06 if values["sitting"] else 0.0
     paw = np.array([shoulders[0] + 0.02 + ahead, 0.8 * values["thickness"], 0.5 * chest])
     elbow = (top + paw) / 2 - [0.05 * values["leg"], 0.0, 0.0]
@@ -264,7 +276,7 @@ def _hind_leg(
     hips, leg, bend = points["hips"], values["leg"], values["hind_bend"]
     side, ground = 0.58 * values["rump"], 0.8 * values["thickness"]
     return {
-        "hind_top": hips + [0.0, -0.05, 0.85 * side],
+        "hind_top": hips + np.array([0.0, -0.05, 0.85 * side]),
         "knee": np.array([hips[0] + 0.14 * leg * bend, 0.56 * leg, side]),
         "hock": np.array([hips[0] - 0.17 * leg * bend, 0.30 * leg, side]),
         "hind_paw": np.array([hips[0] - 0.08 * leg * bend, ground, side]),
@@ -277,8 +289,8 @@ def _sitting_leg(
     hips, leg = points["hips"], values["leg"]
     side, ground = 0.58 * values["rump"], 0.8 * values["thickness"]
     return {
-        "hind_top": hips + [0.06, 0.02, 0.8 * side],
-        "knee": hips + [0.42 * leg, 0.10, 1.25 * side],
+        "hind_top": hips + np.array([0.06, 0.02, 0.8 * side]),
+        "knee": hips + np.array([0.42 * leg, 0.10, 1.25 * side]),
         "hock": np.array([hips[0] + 0.10 * leg, 1.2 * ground, 1.25 * side]),
         "hind_paw": np.array([hips[0] + 0.62 * leg, ground, 1.3 * side]),
     }
@@ -578,23 +590,23 @@ def _balls(ready: Mapping[str, Any]) -> dict[str, tuple[NDArray[np.float64], flo
     turn = np.reshape(ready["head_rotation"], (3, 3))
     girth = max(ready["chest"], ready["rump"], ready["belly_radius"] + abs(ready["belly_drop"]))
     trunk = [ready[name] for name in ("hips", "shoulders", "nape", "neck_root")]
-    fore = [_both_sides(ready[name]) for name in ("fore_top", "elbow", "fore_paw", "fore_toe")]
-    hind = [_both_sides(ready[name]) for name in ("hind_top", "knee", "hock", "hind_toe")]
+    fore = _both_sides(ready[name] for name in ("fore_top", "elbow", "fore_paw", "fore_toe"))
+    hind = _both_sides(ready[name] for name in ("hind_top", "knee", "hock", "hind_toe"))
     crest = (ready["crest_low"], ready["crest_high"], ready["head_center"])
     tail = [ready[f"tail{number}"] for number in range(4)]
     return {
         "trunk": _around(trunk, girth + 0.04),
         "head": (ready["head_center"], skull * 2.0 + max(ready["snout"], 0.0)),
-        "fore legs": _around(sum(fore, []), 1.6 * thick + stride),
-        "hind legs": _around(sum(hind, []), max(0.62 * ready["rump"], 1.4 * thick) + stride),
+        "fore legs": _around(fore, 1.6 * thick + stride),
+        "hind legs": _around(hind, max(0.62 * ready["rump"], 1.4 * thick) + stride),
         "tail": _around(tail, ready["tail_radius"] * max(1.0, ready["tail_bush"])),
         "antlers": (ready["head_center"] + turn @ [-0.2 * skull, 2.0 * skull, 0.0], 2.7 * skull),
         "mane": _around(crest, max(0.12, 1.5 * skull)),
     }
 
 
-def _both_sides(joint: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    return [joint, joint * [1.0, 1.0, -1.0]]
+def _both_sides(points: Iterable[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    return [point * side for point in points for side in ([1.0, 1.0, 1.0], [1.0, 1.0, -1.0])]
 
 
 def _around(
@@ -635,7 +647,7 @@ class Quadruped(Model):
             "ears": str(shape.choice(EAR_KINDS[species])),
             "antlers": "yes" if species == "deer" and shape.random() < WITH_ANTLERS else "no",
         }
-        return rounded(values | self._draw_coat(shape))
+        return values | self._draw_coat(shape)
 
     def _draw_coat(self, shape: Generator) -> Values:
         first, second, pattern = COATS[self.species][shape.integers(len(COATS[self.species]))]
@@ -661,8 +673,11 @@ class Quadruped(Model):
         points |= {"fore_toe": points["fore_paw"] + toe, "hind_toe": points["hind_paw"] + toe}
         head_rotation = rotation_matrix(values["head_turn"], 0, values["head_nod"])
         skull, chest = values["head"], values["chest"]
-        crest_low = points["neck_root"] + [-0.02, 0.2, 0.0]
-        crest_high = points["head_center"] + [-0.75 * skull, 0.45 * skull, 0.0]
+        along_neck = points["head_center"] - points["neck_root"]
+        along_neck = along_neck / np.linalg.norm(along_neck)
+        off_neck = np.array([-along_neck[1], along_neck[0], 0.0])
+        crest_low = points["neck_root"] + 0.95 * measures["neck_radius"][0] * off_neck
+        crest_high = points["head_center"] + 0.85 * skull * off_neck - 0.3 * skull * along_neck
         height = points["head_center"][1] + 1.5 * skull
         reach = values["half_length"] + chest + 0.1
         ready: dict[str, Any] = measures | points

@@ -30,7 +30,7 @@ from ..marching import Solid
 from ..parameters import Array, Parameters, Values
 from ..shading import Material
 from . import parts
-from .places import draw_place, rounded
+from .places import draw_place
 from .standing import Hsv, ball, in_ball, local_point, near, stand, to_frame
 
 PAINTS: list[Hsv] = [
@@ -54,7 +54,8 @@ CARS: dict[str, dict[str, tuple[float, float]]] = {
     "hatchback": {
         "half_length": (0.76, 0.86), "half_width": (0.37, 0.41), "belt": (0.44, 0.48),
         "roof": (0.27, 0.32), "cabin": (0.56, 0.62), "cabin_at": (-0.16, -0.10),
-        "windscreen": (0.7, 1.0), "rear": (0.15, 0.45), "wheel": (0.155, 0.175), "edge": (0.08, 0.12),
+        "windscreen": (0.7, 1.0), "rear": (0.15, 0.45), "wheel": (0.155, 0.175),
+        "edge": (0.08, 0.12),
     },
     "offroad": {
         "half_length": (0.84, 0.96), "half_width": (0.41, 0.45), "belt": (0.55, 0.62),
@@ -100,7 +101,7 @@ class Automobile(Model):
             "color": near(shape, PAINTS[shape.integers(len(PAINTS))]),
             "trim": uniform(shape, 0, 1),
         }
-        return rounded(values)
+        return values
 
     def derive(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Compute placement and bounds."""
@@ -211,7 +212,7 @@ class Truck(Model):
             ),
             "ribs": uniform(shape, 0, 1),
         }
-        return rounded(values)
+        return values
 
     def derive(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Compute where the parts are: cargo behind, cab in front, on a common frame."""
@@ -344,7 +345,7 @@ class Truck(Model):
 
     @staticmethod
     def paint_cargo(point: Array, normal: Array, p: Parameters) -> Material:
-        """The second colour, with ribs, a stripe, tail lamps."""
+        """Second colour, with ribs, a stripe, tail lamps."""
         x, y, z = local_point(point, p)
         behind = to_frame(normal, p)[0] < -0.7
         ribs = 1 - 0.18 * (np.sin(x * 26) < -0.6) * (p.ribs > 0.5)

@@ -26,7 +26,7 @@ from ..noise import noise
 from ..parameters import Array, Parameters, Values
 from ..shading import Material
 from . import parts
-from .places import draw_place, rounded
+from .places import draw_place
 from .road_vehicles import facing
 from .standing import Hsv, ball, in_ball, local_point, near, stand
 
@@ -72,6 +72,12 @@ WOOD, CANVAS = linear_color((0.62, 0.48, 0.33)), linear_color((0.95, 0.94, 0.90)
 DARK = linear_color((0.10, 0.13, 0.17))
 
 
+def _vivid(color: Array) -> Array:
+    """Stretch middling colours away from grey."""
+    stretched = np.clip(0.5 + 2.2 * (color - 0.5), 0.02, 0.95)
+    return stretched * stretched
+
+
 class Ship(Model):
     """Ships of five kinds."""
 
@@ -95,7 +101,7 @@ class Ship(Model):
             "funnel_color": hsv(shape.random(), uniform(shape, 0.4, 0.9), uniform(shape, 0.2, 0.8)),
             "offset": uniform(shape, 0, 31),
         }
-        return rounded(values)
+        return values
 
     def derive(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Compute placement and bounds."""
@@ -259,4 +265,4 @@ class Ship(Model):
         cell = vector(column * 2.7, row * 3.1, lane * 1.9) + p.offset
         color = np.stack([noise(cell + 0.37 + 5.3 * channel) for channel in range(3)])
         ribs = 0.85 + 0.15 * (np.sin(x * 120) > 0)
-        return Material((0.05 + 0.8 * color * color) * ribs, parts.CARGO, 0.2)
+        return Material(_vivid(color) * ribs, parts.CARGO, 0.2)

@@ -33,7 +33,7 @@ from ..noise import fractal_noise, noise
 from ..parameters import Array, Parameters, Values
 from ..shading import Material
 from . import parts
-from .places import PLACES, draw_place, rounded
+from .places import PLACES, draw_place
 from .standing import Hsv, ball, in_ball, local_point, near, stand
 
 # Kinds of birds, (low, high): girth of the body, radius of the head, length of beak, tail, neck and
@@ -119,7 +119,7 @@ class Bird(Model):
             "beak_color": hsv(uniform(shape, 0.07, 0.13), 0.85, uniform(shape, 0.4, 0.95)),
             "offset": uniform(shape, 0, 31),
         }
-        return rounded(values)
+        return values
 
     def derive(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Compute frames, placement and bounds."""
@@ -144,13 +144,15 @@ class Bird(Model):
             "wing_turn": wing.ravel(),
             "leg": leg,
         }
-        head_at = neck + [0.5 * values["beak"], middle, 0.0]
+        head_at = neck + np.array([0.5 * values["beak"], middle, 0.0])
         ready |= ball("head", ready, head_at, values["head"] + 0.6 * values["beak"] + 0.03)
         ready |= ball("legs", ready, [0.05, 0.5 * leg, 0.0], 0.5 * leg + 0.3)
         body_at = [0.05, middle + 0.25 * (neck[1] > 0.4), 0.0]
         ready |= ball("body", ready, body_at, max(0.62, float(np.linalg.norm(neck)) + 0.1))
         tail_way = tilt @ [-0.45 - 0.5 * values["tail"], 0.03, 0.0]
-        ready |= ball("tail", ready, tail_way + [0, middle, 0], 0.6 * values["tail"] + 0.3)
+        ready |= ball(
+            "tail", ready, tail_way + np.array([0.0, middle, 0.0]), 0.6 * values["tail"] + 0.3
+        )
         wings = 1.05 * values["spread"] + 0.25 if flies else 0.75
         ready |= ball("wings", ready, [-0.1, middle, 0.0], wings)
         ready["bound"] = max(ready["bound"], 1.05 * wings * ready["scale"])
@@ -262,15 +264,15 @@ class Bird(Model):
     @staticmethod
     def paint_tail(point: Array, normal: Array, p: Parameters) -> Material:
         """Long feathers side by side."""
-        _, (x, y, z) = Bird._upright(point, p)
+        _, (x, _, z) = Bird._upright(point, p)
         feathers = 0.6 + 0.4 * (np.sin(z * 60 + x * 4) > -0.6)
         return Material(p.color * 0.85 * feathers, parts.TAIL, 0.06)
 
     @staticmethod
     def paint_wings(point: Array, normal: Array, p: Parameters) -> Material:
         """Rows of feathers, darker at the ends; light below."""
-        level, turned = Bird._upright(point, p)
-        x, y, z = mirror(turned, Z)
+        _, turned = Bird._upright(point, p)
+        x, _, z = mirror(turned, Z)
         rows = 0.65 + 0.4 * (np.sin(x * 38 + z * 7) > -0.35)
         ends = 1 - 0.6 * smoothstep(0.7, 0.95, z / p.spread)
         color = mix(p.color, p.color2, 0.6 * (normal[1] < -0.3) * (p.pose == "flying"))
@@ -278,7 +280,7 @@ class Bird(Model):
 
     @staticmethod
     def paint_legs(point: Array, normal: Array, p: Parameters) -> Material:
-        """The beak's colour, a little darker."""
+        """Darker than the beak."""
         return Material(p.beak_color * np.float32(0.7) + 0 * point, parts.LEGS, 0.1)
 
 
@@ -319,7 +321,7 @@ class Frog(Model):
             "stripe": float(shape.random() < 0.25),
             "offset": uniform(shape, 0, 31),
         }
-        return rounded(values)
+        return values
 
     def derive(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Compute frames, placement and bounds."""
@@ -332,7 +334,9 @@ class Frog(Model):
             "tilt": tilt.ravel(),
             "eye_place": [0.70 * values["half_length"], 0.22, 0.22],
         }
-        ready |= ball("body", ready, middle + [0.05, 0.05, 0.0], values["half_length"] + 0.3)
+        ready |= ball(
+            "body", ready, middle + np.array([0.05, 0.05, 0.0]), values["half_length"] + 0.3
+        )
         ready |= ball("eyes", ready, middle + head, 0.25 + values["eye_size"])
         ready |= ball("legs", ready, [0.0, 0.2, 0.0], 1.0)
         return ready
@@ -407,7 +411,7 @@ class Frog(Model):
 
     @staticmethod
     def paint_legs(point: Array, normal: Array, p: Parameters) -> Material:
-        """The same skin."""
+        """Skin as on the trunk."""
         return Material(Frog._skin(point, normal, p), parts.LEGS, 0.45, 35.0)
 
     @staticmethod
@@ -415,6 +419,10 @@ class Frog(Model):
         """Golden irises with level pupils, lids of skin."""
         x, y, z = Frog._tilted(point, p)[1] - p.eye_place
         eye = (z + x * 0.6 > p.eye_size * 0.35) & (y < p.eye_size * 0.75)
-        pupil = eye & (np.abs(y - p.eye_size * 0.1) < p.eye_size * 0.33) & (z + x * 0.6 > p.eye_size * 0.6)
+        pupil = (
+            eye
+            & (np.abs(y - p.eye_size * 0.1) < p.eye_size * 0.33)
+            & (z + x * 0.6 > p.eye_size * 0.6)
+        )
         color = choose(eye, p.iris, Frog._skin(point, normal, p))
         return Material(choose(pupil, 0.008, color), parts.EYES, choose(eye, 0.9, 0.4), 45.0)
