@@ -628,7 +628,14 @@ def test_numbers_are_rounded_not_mangled(value, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0.0 %"), (1e-6, "< 0.1 %"), (0.5, "50.0 %"), (0.99999, "> 99.9 %"), (1, "100.0 %")],
+    [
+        (0, "0.0 %"),
+        (1e-6, "< 0.1 %"),
+        (0.5, "50.0 %"),
+        (0.99999, "> 99.9 %"),
+        (1, "100.0 %"),
+        (-0.123, "−12.3 %"),
+    ],
 )
 def test_percentages_never_round_to_certainty(value, text):
     assert style.format_percent(value) == text

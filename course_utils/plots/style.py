@@ -156,13 +156,13 @@ def format_number(value: float, digits: int = 3) -> str:
 
 
 def format_percent(fraction: float) -> str:
-    """Write a fraction in [0, 1] as per cent; never rounds to a 0 or 100 that it is not."""
+    """Write a fraction as per cent; never rounds to a 0 or 100 that it is not."""
     percent = 100 * float(fraction)
     if 0 < percent < 0.05:
         return "< 0.1 %"
     if 99.95 <= percent < 100:
         return "> 99.9 %"
-    return f"{percent:.1f} %"
+    return f"{percent:.1f} %".replace("-", "−")
 
 
 @functools.lru_cache(maxsize=4096)
