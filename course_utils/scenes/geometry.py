@@ -183,7 +183,7 @@ def union(*distances: Array) -> Array:
     return functools.reduce(np.minimum, distances)
 
 
-def smooth_union(a: Array, b: Array, width: float) -> Array:
+def smooth_union(a: Array, b: Array, width: Scalar) -> Array:
     """Both shapes, with the seam filled where the distances differ by less than `width`.
 
     Quadratic polynomial blend (Quilez): between ``min(a, b) - width / 4`` and ``min(a, b)``.
@@ -192,7 +192,7 @@ def smooth_union(a: Array, b: Array, width: float) -> Array:
     return np.minimum(a, b) - overlap * overlap * (width * 0.25)
 
 
-def smooth_intersection(a: Array, b: Array, width: float) -> Array:
+def smooth_intersection(a: Array, b: Array, width: Scalar) -> Array:
     """Keep what both shapes share, with a rounded edge; cut `b` out of `a` by passing ``-b``."""
     return -smooth_union(-a, -b, width)
 

@@ -656,11 +656,11 @@ class Mushroom(_Placed):
         share = radius(local[0], local[2]) / width
         below = _underside(share, height) - local[1]
         if detail:
-            dome = dome - 0.012 * noise(local * 4 + p.offset)
+            dome = dome - 0.02 * width * noise(local * 4 + p.offset)
             if p.gills == "yes":
                 ridge = np.cos(np.arctan2(local[0], local[2]) * _GILLS_AROUND)
-                below = below + 0.02 * ridge * _where_gills_are(share)
-        return smooth_intersection(dome, below, 0.06)
+                below = below + 0.035 * width * ridge * _where_gills_are(share)
+        return smooth_intersection(dome, below, 0.08 * width)
 
     @staticmethod
     def paint_cap(index: int, point: Array, normal: Array, p: Parameters) -> Material:
@@ -715,7 +715,7 @@ def _underside(share: Array, height: Array) -> Array:
 
 
 def _where_gills_are(share: Array) -> Array:
-    return smoothstep(0.1, 0.4, share) * smoothstep(0.92, 0.7, share)
+    return smoothstep(0.1, 0.4, share) * smoothstep(0.88, 0.65, share)
 
 
 def _draw_mushroom(
