@@ -1,6 +1,6 @@
 # The public names, module by module. `__init__.py` serves them lazily from this list, and editors
 # and type checkers read it as it stands.
-from . import assets, attribution, datasets, networks, photos, plots, runtime, widgets
+from . import assets, attribution, datasets, networks, photos, plots, runtime, scenes, widgets
 from .assets import AssetUnavailable
 from .attribution import (
     PathAttribution,
@@ -56,6 +56,7 @@ __all__ = [
     "progress",
     "quadrature",
     "runtime",
+    "scenes",
     "seed_everything",
     "setup",
     "tune_allocator",
