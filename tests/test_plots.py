@@ -648,3 +648,36 @@ def test_long_headings_are_broken_within_the_width():
     short = style.shorten("a long heading " * 8, 2.0, 12)
     assert short.endswith("…")
     assert style.text_width(short, 12) <= 2.0
+
+
+# --- parts -----------------------------------------------------------------------------------
+
+PARTS = {0: "background", 1: "body", 2: "wing", 3: "eye"}
+PART_MASK = np.zeros((40, 60), np.uint8)
+PART_MASK[10:30, 5:25], PART_MASK[5:35, 30:58], PART_MASK[12, 12] = 1, 2, 3
+
+
+def test_parts_are_tinted_and_the_rest_is_pale_grey():
+    picture = np.random.default_rng(0).random((40, 60, 3))
+    tinted = plots.color_parts(picture, torch.from_numpy(PART_MASK))
+    background = tinted[PART_MASK == 0]
+    assert np.ptp(background, axis=1).max() < 1e-6
+    assert background.min() >= 0.55
+    hues = [tinted[part == PART_MASK].mean(axis=0) for part in (1, 2, 3)]
+    assert min(np.abs(hues[i] - hues[i - 1]).max() for i in range(3)) > 0.15
+    with pytest.raises(ValueError, match=r"mask is \(40, 60\), the picture \(40, 40\)"):
+        plots.color_parts(picture[:, :40], PART_MASK)
+    with pytest.raises(ValueError, match="one image's mask"):
+        plots.color_parts(picture, PART_MASK[None])
+
+
+def test_parts_are_named_where_they_are():
+    panel = plots.Panel("Its parts", plots.color_parts(np.zeros((40, 60, 3)), PART_MASK))
+    figure = plots.show_grid([[panel]], display=False)
+    axes = figure.axes[0]
+    before = set(axes.texts)
+    assert plots.label_parts(axes, PART_MASK, PARTS) == ["body", "wing"]  # the eye is too small
+    for text in set(axes.texts) - before:
+        column, row = text.get_position()
+        assert PARTS[int(PART_MASK[round(row), round(column)])] == text.get_text()
+    assert plots.label_parts(axes, PART_MASK, PARTS, smallest=0) == ["body", "wing", "eye"]

@@ -10,6 +10,7 @@ from .canvas import CourseFigure, figure, redisplay, show
 from .curves import plot_convergence, plot_curves, plot_intervals
 from .maps import show_attributions, show_baselines, show_gallery, show_signed_parts
 from .panels import Panel
+from .parts import color_parts, label_parts
 from .path import plot_path, saturation_point
 from .poster import poster
 from .predictions import plot_predictions, plot_top_k
@@ -19,10 +20,12 @@ from .style import format_number, format_percent
 __all__ = [
     "CourseFigure",
     "Panel",
+    "color_parts",
     "describe_map",
     "figure",
     "format_number",
     "format_percent",
+    "label_parts",
     "plot_convergence",
     "plot_curves",
     "plot_intervals",
