@@ -136,12 +136,15 @@ def test_another_color_leaves_the_background_alone():
 
 def test_interventions_that_do_not_fit_say_so():
     (mushroom,) = of_class(MUSHROOM, 1)
-    with pytest.raises(ValueError, match="mushroom has no calyx.*eggplant or cucumber"):
+    with pytest.raises(ValueError, match="mushrooms have no calyx.*eggplant or cucumber"):
         scenes.intervene(mushroom, "remove_calyx")
     with pytest.raises(ValueError, match="did you mean 'stone'"):
         scenes.intervene(mushroom, "backdrop", kind="stones")
     with pytest.raises(ValueError, match="hue is a number from 0 to 1, not 2"):
         scenes.intervene(mushroom, "color", hue=2)
+    (whole,) = of_class(CUCUMBER, 1, form="whole")
+    with pytest.raises(ValueError, match="this cucumber has no slices: it is 'whole'"):
+        scenes.intervene(whole, "remove_slices")
     (eggplant,) = of_class(EGGPLANT, 1)
-    with pytest.raises(ValueError, match="eggplant has no gills"):
+    with pytest.raises(ValueError, match="eggplants have no gills"):
         scenes.intervene(eggplant, "remove_gills")

@@ -49,12 +49,12 @@ def classes(name: str) -> tuple[str, ...]:
 
 
 def parts(name: str) -> dict[int, str]:
-    """What the numbers in a family's masks mean; 0 is the background."""
+    """Return what the numbers in a family's masks mean; 0 is the background."""
     return dict(family(name).parts)
 
 
 def interventions(name: str) -> dict[str, str]:
-    """What can be changed in a family's scenes: name to one sentence."""
+    """Return what can be changed in a family's scenes: name to one sentence."""
     changes = family(name).interventions
     return {key: (change.__doc__ or "").strip().splitlines()[0] for key, change in changes.items()}
 
@@ -167,7 +167,7 @@ def render_scenes(
     Returns
     -------
     Rendering
-        ``images`` uint8 (N, size, size, 3), ``masks`` uint8 (N, size, size), ``labels``, ``scenes``.
+        ``images`` uint8 (N, size, size, 3), ``masks`` uint8 (N, size, size), labels, scenes.
     """
     if not 1 <= size <= 4096:
         raise ValueError(f"size is the side of the picture in pixels, 1 to 4096, not {size}")
@@ -185,7 +185,7 @@ def render_scenes(
 
 
 def _jobs(scenes: Sequence[Scene]) -> list[list[int]]:
-    """Indices of scenes that can be rendered together, in parcels of a good size."""
+    """Sort scenes into parcels of a good size that can be rendered together."""
     groups: dict[Any, list[int]] = {}
     for index, scene in enumerate(scenes):
         key = (scene.family, scene.class_name, structure(scene.parameters))

@@ -1,6 +1,6 @@
 """Helpers for drawing a scene's parameters at random: colours, rotations, camera, light, backdrop.
 
-Everything here is NumPy and returns plain numbers and lists, so that a scene can be written as JSON.
+Everything here is NumPy and returns plain numbers and lists, so that scenes can be written as JSON.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def light_direction(azimuth: float, elevation: float) -> list[float]:
 def draw_stage(rng: Generator, **given: Any) -> Values:
     """Camera, light, floor, backdrop and film: every parameter that the engine itself needs.
 
-    All of them are drawn, in this order, before `given` replaces some: what one scene fixes does not
-    move the others' random numbers.
+    All of them are drawn, in this order, before `given` replaces some: what one scene fixes does
+    not move the others' random numbers.
     """
     azimuth, elevation = rng.uniform(-2.4, 2.4), rng.uniform(0.5, 1.2)
     warmth, brightness = rng.uniform(-0.12, 0.12), 1.15 * rng.uniform(0.8, 1.25)

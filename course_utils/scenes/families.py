@@ -88,7 +88,7 @@ class Rendering(NamedTuple):
 
 
 class Model:
-    """How one class is drawn at random and what it is made of. Subclasses override what they need."""
+    """How one class is drawn at random and what it is made of; to be subclassed."""
 
     #: The backdrop follows the picture's frame instead of the ray's direction (portraits).
     backdrop_in_frame = False

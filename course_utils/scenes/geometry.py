@@ -1,6 +1,6 @@
 """Vectors, rotations and signed distances: the shapes that scenes are made of.
 
-A **signed distance function** answers, for a point in space, how far away the surface of a shape is:
+A **signed distance function** answers, for a point in space, how far the surface of a shape is:
 positive outside, zero on the surface, negative inside. It need not be exact; it must never claim
 more than the true distance, so that a ray may step that far without passing through the surface
 (Hart 1996, "Sphere tracing"). Shapes combine by taking minima (union), maxima (intersection) or
@@ -35,9 +35,9 @@ def _constant(x: float, y: float, z: float) -> Array:
 
 def vector(x: Scalar, y: Scalar, z: Scalar) -> Array:
     """Stack three numbers or per-ray scalars to vectors, shape (3, R) or (3, 1)."""
-    if not any(isinstance(part, Array) for part in (x, y, z)):
+    if not (isinstance(x, Array) or isinstance(y, Array) or isinstance(z, Array)):
         return _constant(float(x), float(y), float(z))
-    rays = max(part.shape[-1] for part in (x, y, z) if isinstance(part, Array))
+    rays = max([part.size for part in (x, y, z) if isinstance(part, Array)])
     result = np.empty((3, rays), np.float32)
     result[0], result[1], result[2] = x, y, z
     return result
@@ -119,10 +119,10 @@ def to_local(point: Array, rotation: Array, position: Array | None = None) -> Ar
         (3, R) or (3, 1): the object's origin in the world.
     """
     x, y, z = point if position is None else point - position
-    m = rotation
-    local = np.empty((3, max(x.shape[-1], m.shape[-1])), np.float32)
-    for axis in range(3):
-        local[axis] = m[axis] * x + m[3 + axis] * y + m[6 + axis] * z
+    row = rotation.reshape(3, 3, -1)
+    local = row[0] * x
+    local += row[1] * y
+    local += row[2] * z
     return local
 
 
@@ -188,8 +188,11 @@ def smooth_union(a: Array, b: Array, width: Scalar) -> Array:
 
     Quadratic polynomial blend (Quilez): between ``min(a, b) - width / 4`` and ``min(a, b)``.
     """
-    overlap = np.maximum(width - np.abs(a - b), 0.0) * (1 / width)
-    return np.minimum(a, b) - overlap * overlap * (width * 0.25)
+    overlap = np.abs(a - b)
+    np.maximum(width - overlap, 0.0, out=overlap)
+    overlap *= overlap
+    overlap *= 0.25 / width
+    return np.minimum(a, b) - overlap
 
 
 def smooth_intersection(a: Array, b: Array, width: Scalar) -> Array:

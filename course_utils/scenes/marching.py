@@ -6,8 +6,8 @@ ideas make it fast here.
 
 *Bounds.* Every solid lies in a ball or ellipsoid; a ray that misses the bound misses the solid.
 
-*Cones.* The rays of a tile of 4 × 4 pixels begin almost together. One thick ray, a cone around all of
-them, runs ahead until the solid is nearer than the cone is wide; the rays start from there. Most
+*Cones.* The rays of a tile of 4 × 4 pixels begin almost together. One thick ray, a cone around all
+of them, runs ahead until the solid is nearer than the cone is wide; the rays start from there. Most
 tiles find that they see nothing of the solid (Fulcrum 2012, "cone marching").
 
 *Each solid alone.* A ray meets the solids one after another, and the nearest hit wins. A solid's
@@ -76,7 +76,7 @@ class Bound:
         return dot(offset, offset) < self._reach(margin)
 
     def ahead(self, point: Array, direction: Array, margin: float) -> Array:
-        """Whether rays may cross the bound, grown by a margin: quicker and coarser than `crossing`."""
+        """Whether rays may cross the bound, grown by a margin: a quick, coarse `crossing`."""
         offset = point - self.center
         along = dot(offset, direction)
         reach = self._reach(margin)
@@ -198,8 +198,8 @@ def march(solid: Solid, rays: Rays, start: Array, stop: Array, pixel: Array) -> 
     start, stop : Array
         (R,) where to begin (`FAR`: not at all) and where to give up.
     pixel : Array
-        (R,) or (1,): size of a pixel divided by the distance. It is a hit when the surface is nearer
-        than a share of a pixel: 0.05 at first, growing to 0.25 for rays that creep along a
+        (R,) or (1,): size of a pixel divided by the distance. It is a hit when the surface is
+        nearer than a share of a pixel: 0.05 at first, growing to 0.25 for rays that creep along a
         silhouette.
     """
     enter, leave = solid.bound_for(rays.p).crossing(rays.origin, rays.direction)

@@ -1,8 +1,8 @@
 """Several processes that render side by side, each on one core.
 
 NumPy computes a picture on one core; pictures are independent, so whole pictures go to different
-processes. These are started afresh ("spawn"), the one way that works on Linux, macOS, Windows and in
-notebooks: copying a process in which PyTorch already runs threads may stop the copy for good.
+processes. These are started afresh ("spawn"), the one way that works on Linux, macOS, Windows and
+in notebooks: copying a process in which PyTorch already runs threads may stop the copy for good.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from ..runtime import progress as progress_bar
+from ..runtime import tune_allocator
 from .families import Scene
 from .rendering import render_group
 
@@ -47,6 +48,11 @@ def _with_bar(done: Iterator[Rendered], total: int, show: bool) -> Iterator[Rend
 def _worker_count(jobs: Sequence[Sequence[Scene]], size: int, workers: int | None) -> int:
     if workers is not None and workers < 1:
         raise ValueError(f"workers is a number of processes, at least 1, not {workers}")
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(
+            "several processes were asked for in a script that they have to import first: put the "
+            'call under `if __name__ == "__main__":`, or pass workers=1'
+        )
     if multiprocessing.parent_process() is not None:
         return 1  # already one of several
     if workers is None:
@@ -65,5 +71,6 @@ def _cores() -> int:
 def _render_job(scenes: Sequence[Scene], size: int) -> Rendered:
     from .catalogue import family
 
+    tune_allocator()  # a picture takes thousands of short-lived arrays: a tenth faster
     model = family(scenes[0].family).models[scenes[0].class_name]
     return render_group(model, [scene.parameters for scene in scenes], size)

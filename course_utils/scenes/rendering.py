@@ -1,8 +1,8 @@
 """From scenes to pictures: rays, light, smooth edges, film.
 
-`render_batch` is the whole way: cast one ray per pixel, find what it meets, light it; cast four more
-where the picture changes quickly; let the family paint over it (smoke, for instance); expose the
-film. Part masks come from the one ray through the centre of each pixel, so they are exact integers.
+`render_batch` is the whole way: cast one ray per pixel, find what it meets, light it; cast four
+more where the picture changes quickly; let the family paint over it (smoke, for instance); expose
+the film. Part masks come from the one ray through the centre of each pixel, so they are exact integers.
 """
 
 from __future__ import annotations
@@ -36,9 +36,14 @@ class Subject(Protocol):
     #: The backdrop follows the picture's frame instead of the ray's direction (portraits).
     backdrop_in_frame: bool
 
-    def derive(self, values: Mapping[str, Any]) -> Mapping[str, Any]: ...
-    def solids(self, values: Mapping[str, Any]) -> Sequence[Solid]: ...
-    def composite(self, picture: Picture) -> None: ...
+    def derive(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Numbers that follow from a scene's parameters, the same for all its rays."""
+
+    def solids(self, values: Mapping[str, Any]) -> Sequence[Solid]:
+        """Return what may be seen."""
+
+    def composite(self, picture: Picture) -> None:
+        """Paint over a picture before the film is exposed."""
 
 
 @dataclass
@@ -196,7 +201,7 @@ def develop(color: Array, picture: Picture) -> Array:
 
 
 def expose(picture: Picture) -> np.ndarray:
-    """Linear light to what a screen shows, uint8 (S, S, 3), with grain from the scene's own seed."""
+    """Linear light to what a screen shows, uint8 (S, S, 3), with the scene's own grain."""
     p, size = picture.p, len(picture.u)
     generator = np.random.default_rng(int(p.grain_seed[0]))
     grain = generator.standard_normal((3, size, size), dtype=np.float32)

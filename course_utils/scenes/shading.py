@@ -6,9 +6,9 @@ The light model has five terms, each a picture-maker's stand-in for the physics:
   normal and the direction of the light (Lambert), times the share that is not in shadow;
 - **ambient light**, from everywhere, more from above, less in corners (ambient occlusion);
 - **bounce**: the floor's colour, thrown back from below;
-- **highlights**: the key light mirrored by a glossy surface (Blinn-Phong), and at grazing angles the
-  surroundings as well (Fresnel effect);
-- **translucency**: light that enters skin or fruit near the edge of the shadow and comes out reddish.
+- **highlights**: the key light mirrored by a glossy surface (Blinn-Phong), and at grazing angles
+  the surroundings as well (Fresnel effect);
+- **translucency**: light that enters skin or fruit near the edge of the shadow comes out reddish.
 
 All colours are linear light: twice the number is twice the light. `rendering` turns them into what a
 screen expects.

@@ -20,7 +20,6 @@ from .geometry import (
     Array,
     capsule,
     choose,
-    clip,
     cylinder,
     ellipsoid,
     linear_color,
@@ -574,7 +573,7 @@ _GILLS_AROUND = 40
 
 
 class Mushroom(_Placed):
-    """One to three mushrooms of a kind, standing or fallen over; each has the cap's middle as origin."""
+    """One to three mushrooms of a kind, each with the middle of its cap as origin."""
 
     def draw_shape(self, shape: Generator, extent: float, camera: float) -> Values:
         """Draw the kind, and each mushroom's form and place."""
@@ -610,7 +609,7 @@ class Mushroom(_Placed):
         return derived
 
     def solids(self, values: Mapping[str, Any]) -> Sequence[Solid]:
-        """A cap and a stem for each mushroom."""
+        """Return a cap and a stem for each mushroom."""
         found = []
         for index in range(int(values["count"])):
             own = functools.partial
@@ -774,12 +773,12 @@ def remove_object(scene: Scene) -> Scene:
 
 def remove_calyx(scene: Scene) -> Scene:
     """Take away an eggplant's calyx with its stem, or a cucumber's stalk."""
-    return _without(scene, {"eggplant": "calyx", "cucumber": "stalk"}, "a calyx")
+    return _without(scene, {"eggplant": "calyx", "cucumber": "stalk"}, "calyx")
 
 
 def remove_stem(scene: Scene) -> Scene:
     """Take away the stems of mushrooms: caps only."""
-    return _without(scene, {"mushroom": "stem"}, "a stem")
+    return _without(scene, {"mushroom": "stem"}, "stem")
 
 
 def remove_slices(scene: Scene) -> Scene:
@@ -790,7 +789,7 @@ def remove_slices(scene: Scene) -> Scene:
 def remove_gills(scene: Scene) -> Scene:
     """Make the underside of mushrooms smooth and pale."""
     if scene.class_name != "mushroom":
-        raise ValueError(f"a {scene.class_name} has no gills: use a mushroom")
+        raise ValueError(f"{scene.class_name}s have no gills: use mushroom")
     return scene.changed(gills="no")
 
 
@@ -811,12 +810,16 @@ def color(scene: Scene, hue: float = 0.0, saturation: float = 0.8, value: float 
     return scene.changed(tint=hsv(hue, saturation, value))
 
 
-def _without(scene: Scene, solids: Mapping[str, str], what: str) -> Scene:
-    if scene.class_name not in solids:
-        raise ValueError(
-            f"a {scene.class_name} has no {what[2:] if what[1] == ' ' else what}: use {' or '.join(solids)}"
-        )
-    return scene.changed(without=solids[scene.class_name])
+def _without(scene: Scene, solid_of: Mapping[str, str], what: str) -> Scene:
+    """Leave out the solid that the scene's class has, if this scene has it."""
+    name = scene.class_name
+    if name not in solid_of:
+        raise ValueError(f"{name}s have no {what}: use {' or '.join(solid_of)}")
+    solid = solid_of[name]
+    model = VEGETABLES.models[name]
+    if solid not in {found.name for found in model.solids(scene.parameters)}:
+        raise ValueError(f"this {name} has no {solid}: it is {scene.parameters['form']!r}")
+    return scene.changed(without=solid)
 
 
 VEGETABLES = Family(
