@@ -2,7 +2,7 @@
 
 `render_batch` is the whole way: cast one ray per pixel, find what it meets, light it; cast four
 more where the picture changes quickly; let the family paint over it (smoke, for instance); expose
-the film. Part masks come from the one ray through the centre of each pixel, so they are exact integers.
+the film. Part masks come from the one ray through the centre of each pixel: exact integers.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ The light model has five terms, each a picture-maker's stand-in for the physics:
 - **bounce**: the floor's colour, thrown back from below;
 - **highlights**: the key light mirrored by a glossy surface (Blinn-Phong), and at grazing angles
   the surroundings as well (Fresnel effect);
-- **translucency**: light that enters skin or fruit near the edge of the shadow comes out reddish.
+- **translucency**: light that enters skin or fruit near the shadow's edge comes out reddish.
 
-All colours are linear light: twice the number is twice the light. `rendering` turns them into what a
-screen expects.
+All colours are linear light: twice the number is twice the light. `rendering` turns them into what
+a screen expects.
 """
 
 from __future__ import annotations
