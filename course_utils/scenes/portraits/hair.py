@@ -87,8 +87,8 @@ class _Scalp:
     def __init__(self, local: Array, p: Parameters, *, combed: bool = True) -> None:
         self.local, self.p = local, p
         self.skull = skull(local, p)
-        #: -0.5 to 0.5, constant along strands
-        self.tufts = noise(_strands(local, p, 5.0)) - 0.5 if combed else np.zeros_like(local[0])
+        #: -0.5 to 0.5, constant along strands; the least where they are left out
+        self.tufts = (noise(_strands(local, p, 5.0)) if combed else 0.0) - 0.5
         self.line = hairline(local, p) + 0.07 * self.tufts
         #: 0 at the ears, 1 on the crown
         self.height = smoothstep(0.10, 0.80, local[1])
