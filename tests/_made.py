@@ -177,11 +177,12 @@ def with_truth(
     cue: bool = False,
     changes: tuple[str, ...] = ("remove_object",),
     changed: int = 3,
+    becomes: str | None = None,
 ) -> Files:
     """Add masks, scenes and interventions to the files of a real layout, as the builder does.
 
     `splits` maps each picture's file (below `root`) to its split; the first `changed` test pictures
-    get every intervention.
+    get every intervention, after which they are of the class `becomes` (default: of the same).
     """
     size = Image.open(io.BytesIO(files[root + next(iter(splits))])).size
     scenes, pairs, extra = [], [], {}
@@ -197,7 +198,10 @@ def with_truth(
     for change in changes:
         for line in tests:
             file = f"interventions/{change}/{line['file']}"
-            pairs.append({**line, "file": file, "intervention": change, "original": line["file"]})
+            pair = {**line, "file": file, "intervention": change, "original": line["file"]}
+            if becomes is not None:
+                pair |= {"class": becomes, "label": classes.index(becomes)}
+            pairs.append(pair)
             extra[root + file] = picture(7, size)
             extra[f"{root}masks/{file[:-4]}.png"] = mask(size, 0)
     extra[f"{root}parts.json"] = json.dumps(

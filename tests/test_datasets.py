@@ -666,6 +666,14 @@ def test_interventions_are_aligned_with_their_originals(rendered):
     assert len(few.intervention("remove_object").after) == 1
 
 
+def test_labels_follow_the_intervention(tmp_path):
+    files = _made.embedded_smoking(changes=("hold_pen",), changed=6, becomes="notsmoking")
+    embed(tmp_path, "smoking", files)
+    pairs = quiet("smoking", "embedded").test.intervention("hold_pen")
+    assert pairs.before.labels.sum() == 3
+    assert pairs.after.class_counts == {"notsmoking": 6, "smoking": 0}
+
+
 def test_photographs_have_none_of_these(tmp_path):
     path = put(tmp_path / "v.zip", _made.pack(_made.vegetables()))
     split = partial("vegetables", folder=path).test

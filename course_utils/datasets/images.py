@@ -261,16 +261,17 @@ class ImageDataset(Dataset):
                 'pictures (source="embedded") have them in their test split; for any other, '
                 "change scene(i) with scenes.intervene and render it with scenes.render_scenes"
             )
-        changed = self._known("").interventions[name]
+        truth = self._known("")
+        changed = truth.interventions[name]
         indices = [i for i, path in enumerate(self.paths) if path in changed]
-        before = self.subset(indices)
-        records = [Record(changed[path], int(self.labels[i])) for i, path in self._at(indices)]
-        return Pairs(
-            name, torch.tensor(indices), before, self._like(f"{self.name}, {name}", records)
-        )
-
-    def _at(self, indices: Sequence[int]) -> list[tuple[int, str]]:
-        return [(i, self.paths[i]) for i in indices]
+        records = []
+        for i in indices:
+            file = changed[self.paths[i]]
+            now = truth.scenes[file].get("class")
+            label = self.classes.index(now) if now in self.classes else int(self.labels[i])
+            records.append(Record(file, label))
+        after = self._like(f"{self.name}, {name}", records)
+        return Pairs(name, torch.tensor(indices), self.subset(indices), after)
 
     def _known(self, lacking: str) -> Truth:
         if self._truth is None:
@@ -284,8 +285,9 @@ class ImageDataset(Dataset):
 class Pairs(NamedTuple):
     """Pictures before and after an intervention: ``before[k]`` and ``after[k]`` belong together.
 
-    `indices` says where the pictures are in the split. Labels are those of the original picture:
-    whether they still hold is for the lesson to say.
+    `indices` says where the pictures are in the split. ``after.labels`` are those of the changed
+    scenes: someone whose cigarette became a pen no longer smokes. Where the object was taken away
+    altogether, it is still the original's.
     """
 
     name: str
