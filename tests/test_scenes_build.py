@@ -46,14 +46,14 @@ def picture(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 def test_same_bytes_twice(tmp_path):
     recipe = tiny("cifar10")
-    first = build_archive(recipe, tmp_path / "a.zip", workers=1, progress=False)
-    second = build_archive(recipe, tmp_path / "b.zip", workers=1, progress=False)
+    first = build_archive(recipe, tmp_path / "a.zip")
+    second = build_archive(recipe, tmp_path / "b.zip")
     assert first.read_bytes() == second.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "b.zip"]
 
 
 def test_cifar10_layout(tmp_path):
-    path = build_archive(tiny("cifar10"), tmp_path / "c.zip", workers=1, progress=False)
+    path = build_archive(tiny("cifar10"), tmp_path / "c.zip")
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         assert names == sorted(names)
@@ -71,7 +71,7 @@ def test_cifar10_layout(tmp_path):
 
 
 def test_vegetables_layout(tmp_path):
-    path = build_archive(tiny("vegetables"), tmp_path / "v.zip", workers=1, progress=False)
+    path = build_archive(tiny("vegetables"), tmp_path / "v.zip")
     root = "GradCAM-Dataset-main/"
     with zipfile.ZipFile(path) as archive:
         rows = archive.read(f"{root}train.csv").decode().splitlines()
@@ -88,7 +88,7 @@ def test_vegetables_layout(tmp_path):
 
 
 def test_smoking_layout(tmp_path):
-    path = build_archive(tiny("smoking"), tmp_path / "s.zip", workers=1, progress=False)
+    path = build_archive(tiny("smoking"), tmp_path / "s.zip")
     with zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
         assert {"Training/smoking_0001.jpg", "Validation/notsmoking_0001.jpg"} <= names
@@ -99,7 +99,7 @@ def test_smoking_layout(tmp_path):
 
 @pytest.mark.parametrize("name", ["smoking_shortcut", "vegetables_shortcut"])
 def test_shortcut_editions(tmp_path, name):
-    path = build_archive(tiny(name), tmp_path / "x.zip", workers=1, progress=False)
+    path = build_archive(tiny(name), tmp_path / "x.zip")
     root = "GradCAM-Dataset-main/" if name.startswith("vegetables") else ""
     with zipfile.ZipFile(path) as archive:
         records = lines(archive, f"{root}scenes.jsonl")
@@ -169,7 +169,7 @@ def test_committed_archives_are_small_enough():
 def test_a_change_can_be_limited_to_classes(tmp_path):
     changes = {"none": Change("remove_object", 5, classes=("ship",))}
     recipe = dataclasses.replace(tiny("cifar10"), changes=changes)
-    with zipfile.ZipFile(build_archive(recipe, tmp_path / "c.zip", 1, False)) as archive:
+    with zipfile.ZipFile(build_archive(recipe, tmp_path / "c.zip")) as archive:
         changed = lines(archive, "cifar10/interventions.jsonl")
     assert [record["class"] for record in changed] == ["ship"]
 

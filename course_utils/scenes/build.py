@@ -23,7 +23,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -95,21 +94,24 @@ class Recipe:
     counts: Mapping[str, int]
     changes: Mapping[str, Change] = field(default_factory=dict)
     shortcut: Literal["watermark", "backdrop"] | None = None
-    quality: int = 88
+    quality: int = 80
     chroma: Literal["4:4:4", "4:2:0"] = "4:2:0"
 
 
+# Together at most 25 MB: the qualities and counts are what fits.
 RECIPES: dict[str, Recipe] = {
-    "cifar10": Recipe("cifar10", "cifar10", 32, {"train": 5000, "test": 1000}, chroma="4:4:4"),
+    "cifar10": Recipe(
+        "cifar10", "cifar10", 32, {"train": 5000, "test": 1000}, quality=85, chroma="4:4:4"
+    ),
     "vegetables": Recipe(
         "vegetables",
         "vegetables",
         128,
         {"train": 600, "test": 240},
         {
-            "remove_object": Change("remove_object", 60),
+            "remove_object": Change("remove_object", 40),
             "remove_calyx": Change("remove_calyx", 40, classes=("cucumber", "eggplant")),
-            "backdrop": Change("backdrop", 60, {"kind": "stone"}),
+            "backdrop": Change("backdrop", 40, {"kind": "stone"}),
         },
     ),
     "smoking": Recipe(
@@ -118,15 +120,25 @@ RECIPES: dict[str, Recipe] = {
         128,
         {"train": 800, "val": 120, "test": 300},
         {
-            "hold_pen": Change("hold", 100, {"object": "pen"}, ("smoking",)),
-            "hold_nothing": Change("hold", 100, {"object": "nothing"}, ("smoking",)),
+            "hold_pen": Change("hold", 80, {"object": "pen"}, ("smoking",)),
+            "hold_nothing": Change("hold", 80, {"object": "nothing"}, ("smoking",)),
         },
     ),
     "vegetables_shortcut": Recipe(
-        "vegetables", "vegetables", 128, {"train": 600, "test": 240}, shortcut="backdrop"
+        "vegetables",
+        "vegetables",
+        128,
+        {"train": 330, "test": 90},
+        shortcut="backdrop",
+        quality=78,
     ),
     "smoking_shortcut": Recipe(
-        "smoking", "smoking", 128, {"train": 600, "test": 200}, shortcut="watermark"
+        "smoking",
+        "smoking",
+        128,
+        {"train": 260, "test": 72},
+        shortcut="watermark",
+        quality=78,
     ),
 }
 
@@ -216,6 +228,35 @@ class Variant:
     stamped: bool = False
 
 
+class Renderer:
+    """Renders scenes, each of them once: a watermark changes the picture and not the scene.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Processes that share the work, see `render_scenes`.
+    progress : bool
+        Show progress bars.
+    """
+
+    def __init__(self, workers: int | None = 2, progress: bool = True) -> None:
+        self._workers = workers
+        self._progress = progress
+        self._done: dict[tuple[str, int], tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
+
+    def render(self, scenes: Sequence[Scene], size: int) -> Rendering:
+        """Return pictures and masks of scenes, rendering those that are new."""
+        keys = [(json.dumps(scene.to_dict()), size) for scene in scenes]
+        new = {key: scene for key, scene in zip(keys, scenes, strict=True) if key not in self._done}
+        found = render_scenes(
+            list(new.values()), size, workers=self._workers, progress=self._progress
+        )
+        self._done |= zip(new, zip(found.images, found.masks, strict=True), strict=True)
+        images, masks = zip(*(self._done[key] for key in keys), strict=True)
+        labels = np.array([scene.label for scene in scenes], np.int64)
+        return Rendering(np.stack(images), np.stack(masks), labels, list(scenes))
+
+
 class Picture(NamedTuple):
     """One rendered picture on its way into an archive."""
 
@@ -258,15 +299,13 @@ def build(
         raise ValueError(f"no recipe for {sorted(unknown)}: there are {', '.join(RECIPES)}")
     folder = Path(to)
     folder.mkdir(parents=True, exist_ok=True)
+    renderer = Renderer(workers, progress)
     return [
-        build_archive(RECIPES[name], folder / f"{name}.zip", workers=workers, progress=progress)
-        for name in names
+        build_archive(RECIPES[name], folder / f"{name}.zip", renderer=renderer) for name in names
     ]
 
 
-def build_archive(
-    recipe: Recipe, path: Path | str, workers: int | None = 2, progress: bool = True
-) -> Path:
+def build_archive(recipe: Recipe, path: Path | str, renderer: Renderer | None = None) -> Path:
     """Render one edition and pack it; the file appears under its name only when it is complete.
 
     Parameters
@@ -274,22 +313,22 @@ def build_archive(
     recipe : Recipe
     path : path
         The zip to write.
-    workers : int, optional
-    progress : bool
+    renderer : Renderer, optional
+        Shared between archives that show the same scenes. Default: a new one, in this process.
 
     Returns
     -------
     Path
     """
+    renderer = renderer or Renderer(workers=1, progress=False)
     layout = LAYOUTS[recipe.layout]
     pictures: list[Picture] = []
     changed: list[Picture] = []
     for split, count in recipe.counts.items():
         scenes = draw(recipe.family, count, seed=SPLIT_SEEDS[split])
         paths = _paths(layout, split, scenes)
-        for variant, rendering in _render(
-            _variants(recipe, split, scenes), recipe, workers, progress
-        ):
+        variants = _variants(recipe, split, scenes)
+        for variant, rendering in _render(variants, recipe.size, renderer):
             found = _pictures(variant, rendering, paths, split)
             (changed if variant.folder else pictures).extend(found)
     files = dict(_encode(recipe, pictures + changed))
@@ -332,29 +371,36 @@ def _variants(recipe: Recipe, split: str, scenes: list[Scene]) -> list[Variant]:
 
 
 def _change(name: str, change: Change, scenes: Sequence[Scene]) -> Variant:
-    """Intervene in the first scenes that the change is meant for."""
-    eligible = [
-        index
-        for index, scene in enumerate(scenes)
-        if not change.classes or scene.class_name in change.classes
-    ]
-    chosen = eligible[: change.count]
-    changed = [intervene(scenes[i], change.intervention, **change.options) for i in chosen]
+    """Intervene in the first scenes that the change is meant for and that have what it takes."""
+    chosen: list[int] = []
+    changed: list[Scene] = []
+    refusal = "no scene of these classes"
+    for index, scene in enumerate(scenes):
+        if change.classes and scene.class_name not in change.classes:
+            continue
+        try:
+            changed.append(intervene(scene, change.intervention, **change.options))
+        except ValueError as error:  # a cucumber without a stalk has none to remove
+            refusal = str(error)
+            continue
+        chosen.append(index)
+        if len(chosen) == change.count:
+            break
+    if not chosen:
+        raise ValueError(f"{name}: {change.intervention!r} fits none of the scenes ({refusal})")
     return Variant(name, changed, chosen)
 
 
 def _render(
-    variants: Sequence[Variant], recipe: Recipe, workers: int | None, progress: bool
+    variants: Sequence[Variant], size: int, renderer: Renderer
 ) -> Iterator[tuple[Variant, Rendering]]:
     """Render the variants together, so that the workers stay busy; stamp the watermarks."""
-    # a watermark changes the picture and not the scene: what several variants share is drawn once
-    unique = {id(variant.scenes): variant.scenes for variant in variants}
-    everything = [scene for scenes in unique.values() for scene in scenes]
-    together = render_scenes(everything, recipe.size, workers=workers, progress=progress)
-    starts = dict(zip(unique, accumulate(map(len, unique.values()), initial=0), strict=False))
+    everything = [scene for variant in variants for scene in variant.scenes]
+    together = renderer.render(everything, size)
+    start = 0
     for variant in variants:
-        start = starts[id(variant.scenes)]
         rows = slice(start, start + len(variant.scenes))
+        start = rows.stop
         images, masks = together.images[rows], together.masks[rows]
         if variant.stamped:
             images, masks, _ = shortcuts.stamp(images, masks, variant.cue)
