@@ -164,7 +164,13 @@ def _own(point: Array, p: Parameters) -> Array:
 
 def _seen_from_the_side(shape: Generator, camera: float) -> float:
     """Draw the yaw of a long thing so that it is hardly ever seen along its axis."""
-    return camera + shape.uniform(-1.15, 1.15) + np.pi * shape.integers(2)
+    return camera + shape.uniform(-1.05, 1.05) + np.pi * shape.integers(2)
+
+
+def _mostly_facing(shape: Generator, camera: float) -> float:
+    """Draw the yaw of a row of slices: mostly so that their cut sides can be seen."""
+    side = 1 if shape.random() < 0.8 else -1
+    return camera + side * shape.uniform(0.3, np.pi - 0.3)
 
 
 def _bend(point: Array, amount: Array) -> Array:
@@ -191,13 +197,14 @@ class Cucumber(_Placed):
         form = pick(shape, {"whole": 0.45, "cut": 0.33, "slices": 0.22})
         thickness = uniform(shape, 0.19, 0.27)
         scale = extent / 1.1
+        yaw = _mostly_facing if form == "slices" else _seen_from_the_side
         values: Values = {
             "form": form,
             "scale": scale,
             "thickness": thickness,
             "bend": uniform(shape, -0.25, 0.25),
             "cut": uniform(shape, -0.15, 0.2),
-            "rotation": rotation_matrix(_seen_from_the_side(shape, camera)).ravel().tolist(),
+            "rotation": rotation_matrix(yaw(shape, camera)).ravel().tolist(),
             "position": [0.0, thickness * scale, 0.0],
             "tint": hsv(
                 shape.uniform(0.26, 0.36), shape.uniform(0.6, 0.85), shape.uniform(0.26, 0.5)
