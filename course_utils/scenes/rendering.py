@@ -21,6 +21,8 @@ from .parameters import Array, Parameters, Values, padded, stack, where
 from .surfaces import BACKDROP_NUMBERS, FLOOR_NUMBERS
 from .tracing import Seen, View, shoot
 
+#: Strings that only say in words what others say in numbers: no formula sees them.
+_DESCRIPTIONS = ("place",)
 #: How many rays to compute together; more need more memory, fewer more Python.
 _RAYS_AT_ONCE = 40_000
 #: Neighbouring pixels that differ by more (in roughly perceptual units) are supersampled.
@@ -86,7 +88,7 @@ def prepare(subject: Subject, values: Values) -> dict[str, Any]:
         floor_sin=math.sin(values["floor_turn"]),
     )
     ready.update(subject.derive(values))
-    return ready
+    return {name: value for name, value in ready.items() if name not in _DESCRIPTIONS}
 
 
 def structure(values: Values) -> tuple[tuple[str, str], ...]:
@@ -94,7 +96,7 @@ def structure(values: Values) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, value)
         for name, value in sorted(values.items())
-        if isinstance(value, str) and name not in ("floor", "backdrop")
+        if isinstance(value, str) and name not in ("floor", "backdrop", *_DESCRIPTIONS)
     )
 
 
