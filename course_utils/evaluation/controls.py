@@ -1,0 +1,232 @@
+"""Maps that look at no network: what an explanation has to beat before its score means anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from ._arrays import Floats, one_of, to_numpy
+from .intervals import Interval, PermutationTest, bootstrap_interval, permutation_test
+
+
+def random_maps(images: Tensor, seed: int = 0) -> Tensor:
+    """Uniform noise in [0, 1): the level of chance.
+
+    Parameters
+    ----------
+    images : Tensor (N, C, H, W)
+        Pictures or maps; only shape, type and device matter.
+    seed : int
+        The same seed gives the same maps on every device.
+
+    Returns
+    -------
+    Tensor (N, 1, H, W)
+    """
+    images = _check(images)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(len(images), 1, *images.shape[-2:], generator=generator).to(images)
+
+
+def edge_maps(images: Tensor) -> Tensor:
+    """Sobel gradient magnitude of the grey picture: what an edge detector finds.
+
+    Explanations look convincing because networks react to edges; so does this map, which knows no
+    network (Adebayo et al.: Sanity checks for saliency maps, NeurIPS 2018, figure 1). Beyond the
+    border the picture goes on with its last row and column, so a frame is no edge.
+
+    Parameters
+    ----------
+    images : Tensor (N, C, H, W)
+        Normalised or not; channels are averaged.
+
+    Returns
+    -------
+    Tensor (N, 1, H, W), not negative
+        Change of the grey value per pixel.
+    """
+    grey = _check(images).mean(dim=1, keepdim=True)
+    rows = torch.tensor([[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]]).to(grey) / 8
+    kernels = torch.stack([rows, rows.T])[:, None]
+    return conv2d(pad(grey, (1, 1, 1, 1), mode="replicate"), kernels).norm(dim=1, keepdim=True)
+
+
+def center_maps(images: Tensor, width: float = 0.2) -> Tensor:
+    """Gaussian blob in the middle: people put what they photograph into the centre.
+
+    Judd, Durand, Torralba: A benchmark of computational models of saliency, MIT 2012, found such a
+    blob to predict where people look better than many models did.
+
+    Parameters
+    ----------
+    images : Tensor (N, C, H, W)
+        Only shape, type and device matter.
+    width : float
+        Standard deviation as a share of each side.
+
+    Returns
+    -------
+    Tensor (N, 1, H, W) in (0, 1]
+    """
+    if width <= 0:
+        raise ValueError(f"width={width}: expected a positive share of the picture's side")
+    images = _check(images)
+    height, breadth = (
+        torch.exp(-0.5 * ((torch.arange(side) + 0.5) / side - 0.5).div(width) ** 2)
+        for side in images.shape[-2:]
+    )
+    return (height[:, None] * breadth).to(images).expand(len(images), 1, -1, -1)
+
+
+def _check(images: Tensor) -> Tensor:
+    if not isinstance(images, Tensor) or images.ndim != 4 or images.numel() == 0:
+        shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f"images: expected a tensor (N, C, H, W), got {shape}")
+    images = images.detach()
+    return images if images.is_floating_point() else images.float()
+
+
+#: Name to the function (images, seed) -> maps (N, 1, H, W), in the order in which they are shown.
+CONTROLS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "Edge detector": lambda images, _: edge_maps(images),
+    "Centre": lambda images, _: center_maps(images),
+    "Random": random_maps,
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One measure of several methods and of controls, on the same images.
+
+    Attributes
+    ----------
+    values : dict of str to ndarray (N,)
+        For every method, then every control.
+    intervals : dict of str to Interval
+        Mean over images.
+    controls : tuple of str
+        Which names are controls.
+    better : {"higher", "lower"}
+    seed : int
+        Of permutation tests.
+    """
+
+    values: dict[str, Floats]
+    intervals: dict[str, Interval]
+    controls: tuple[str, ...]
+    better: Literal["higher", "lower"]
+    seed: int = 0
+
+    @property
+    def columns(self) -> tuple[list[str], list[float], list[float], list[float]]:
+        """Names, means and ends of intervals: ``plots.plot_intervals(*comparison.columns, …)``."""
+        names = list(self.intervals)
+        ends = [(row.value, row.low, row.high) for row in self.intervals.values()]
+        return names, *(list(column) for column in zip(*ends, strict=True))
+
+    @property
+    def best_control(self) -> str:
+        """The control that does best: the one to beat."""
+        pick = max if self.better == "higher" else min
+        return pick(self.controls, key=lambda name: self.intervals[name].value)
+
+    def difference(self, name: str, other: str | None = None) -> PermutationTest:
+        """Test one method against another, image by image; by default against the best control.
+
+        Parameters
+        ----------
+        name, other : str
+
+        Returns
+        -------
+        PermutationTest
+            Two-sided; ``difference`` is name - other.
+        """
+        other = self.best_control if other is None else other
+        return permutation_test(self.values[name], self.values[other], seed=self.seed)
+
+    def __str__(self) -> str:
+        lines = []
+        for name, interval in self.intervals.items():
+            line = f"{name:<24} {interval}"
+            if name not in self.controls:
+                test = self.difference(name)
+                against = f"{test.difference:+.3g} to {self.best_control}"
+                line += f"   {against}, p = {test.p_value:.2g}"
+            lines.append(line)
+        return "\n".join(lines)
+
+
+def compare_with_controls(
+    measure: Callable[[Any], Any],
+    maps: Mapping[str, Any],
+    images: Tensor,
+    *,
+    controls: Sequence[str] = tuple(CONTROLS),
+    better: Literal["higher", "lower"] = "higher",
+    level: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Measure several explanations, and maps that know no network, on the same images.
+
+    Parameters
+    ----------
+    measure : callable
+        From maps (N, C, H, W) to one number per image (N,), for example
+        ``lambda maps: relevance_mass(maps, masks).share`` or
+        ``lambda maps: deletion_curve(model, images, maps, target).area``.
+    maps : mapping of method to maps
+        Each as `measure` takes them.
+    images : Tensor (N, C, H, W)
+        What was explained: the edge detector looks at it.
+    controls : sequence of str
+        Of `CONTROLS`; all of them by default.
+    better : {"higher", "lower"}
+        Which values of the measure are good; decides which control is the one to beat.
+    level : float
+        Of the intervals.
+    seed : int
+        Of the random maps, the bootstrap and the permutation tests.
+
+    Returns
+    -------
+    Comparison
+        Print it for a table; draw it with ``plots.plot_intervals(*comparison.columns,
+        controls=comparison.controls, better=comparison.better, quantity=...)``.
+
+    Raises
+    ------
+    ValueError
+        If a control is unknown or has a method's name, or the measure gives something else than one
+        number per image.
+    """
+    one_of("better", better, ["higher", "lower"])
+    for name in controls:
+        one_of("control", name, list(CONTROLS))
+    if not controls or set(controls) & set(maps):
+        raise ValueError(
+            f"controls: expected at least one, with another name than the methods; got "
+            f"{list(controls)} beside {list(maps)}"
+        )
+    everything = dict(maps) | {name: CONTROLS[name](images, seed) for name in controls}
+    values = {}
+    for name, one in everything.items():
+        measured = measure(one)
+        values[name] = np.asarray(
+            measured if isinstance(measured, tuple) else to_numpy(measured), dtype=np.float64
+        )
+        if values[name].shape != (len(images),):
+            raise ValueError(
+                f"measure: expected one number per image, ({len(images)},), got shape "
+                f"{values[name].shape} of {name!r}; of relevance_mass take .share"
+            )
+    intervals = {
+        name: bootstrap_interval(row, level=level, seed=seed) for name, row in values.items()
+    }
+    return Comparison(values, intervals, tuple(controls), better, seed)
