@@ -1,6 +1,17 @@
 # The public names, module by module. `__init__.py` serves them lazily from this list, and editors
 # and type checkers read it as it stands.
-from . import assets, attribution, datasets, networks, photos, plots, runtime, scenes, widgets
+from . import (
+    assets,
+    attribution,
+    datasets,
+    evaluation,
+    networks,
+    photos,
+    plots,
+    runtime,
+    scenes,
+    widgets,
+)
 from .assets import AssetUnavailable
 from .attribution import (
     PathAttribution,
@@ -41,6 +52,7 @@ __all__ = [
     "current",
     "datasets",
     "deeplift",
+    "evaluation",
     "grad_cam",
     "integrated_gradients",
     "load_dataset",
