@@ -1,7 +1,40 @@
 """What a family of scenes is: its classes, parts, models and interventions.
 
 A family (`vegetables`, `smoking`, `cifar10`) is one module that defines `Model` subclasses, which
-know how one kind of thing is drawn and shaped, and one `Family` object, which names them.
+know how one kind of thing is drawn and shaped, and one `Family` object, which names them. A whole
+family can be as short as this::
+
+    class Ball(Model):
+        def draw(self, stage, shape, **options):
+            values = draw_stage(stage, floor="wood", zoom=0.2, center=[0, 0.5, 0], bound=1.0)
+            values.update(size=uniform(shape, 0.3, 0.5), tint=hsv(shape.random(), 0.7, 0.8))
+            return values
+
+        def derive(self, values):
+            return {"middle": [0.0, values["size"], 0.0]}  # it rests on the floor
+
+        def solids(self, values):
+            return [Solid("ball", self.distance, self.paint, self.around, trust=1.0)]
+
+        @staticmethod
+        def distance(point, p, detail):
+            return sphere(point - p.middle, p.size)
+
+        @staticmethod
+        def paint(point, normal, p):
+            return Material(p.tint, part=1, specular=0.5, gloss=40.0)
+
+        @staticmethod
+        def around(p):
+            return Bound(p.middle, p.size * 1.1)
+
+
+    BALLS = Family("balls", {"ball": Ball()}, {0: "background", 1: "ball"})
+
+Two rules keep pictures repeatable to the last bit. What depends on parameters alone (sines, powers,
+matrices) is computed in `derive`, once per scene; `distance` and `paint` only combine it with the
+rays' points. And which solids there are depends on string parameters only, because scenes that
+agree in their strings are rendered together.
 """
 
 from __future__ import annotations
