@@ -125,7 +125,8 @@ def face_obstacle(point: Array, p: Parameters) -> Array:
     folded = mirror(local, X)
     face = smooth_union(skull(local, p), sphere(folded - _CHEEK, 0.20), 0.22)
     face = smooth_intersection(face, 0.20 - length(folded - _EYE_SOCKET), 0.14)
-    return smooth_union(face, sphere(local - p.nose_tip, p.nose_size), 0.10)
+    # a smaller nose: its shadow on the lip would look like a moustache
+    return smooth_union(face, sphere(local - p.nose_tip, p.nose_size) + 0.02, 0.05)
 
 
 def _add_nose(face: Array, local: Array, folded: Array, p: Parameters) -> Array:
@@ -233,9 +234,9 @@ def _lips_on_skin(local: Array, folded: Array, p: Parameters) -> tuple[Array, Ar
     share = folded[0] / p.mouth_width
     fullness = np.maximum(1 - 0.55 * share * share, 0) * p.lip_fullness
     middle = mouth_line(folded[0], p)
-    bow = 0.022 * np.exp(-((folded[0] / 0.035) ** 2))  # the dip below the nose
+    bow = 0.014 * np.exp(-((folded[0] / 0.035) ** 2))  # the dip below the nose
     above = local[1] - middle
-    lips = (share < 1) & (above < 0.080 * fullness - bow) & (above > -0.100 * fullness)
+    lips = (share < 1) & (above < 0.060 * fullness - bow) & (above > -0.095 * fullness)
     seam = np.exp(-((above / 0.014) ** 2)) * (share < 1.08)
     return lips, seam
 

@@ -57,6 +57,7 @@ def draw_camera_and_light(rng: Generator, side: float, **given: Any) -> Values:
         "bound": 3.2,
         "light": light_direction(azimuth, elevation),
         "key": [0.7 * part for part in stage["key"]],
+        "grain": 0.45 * stage["grain"],
         "backdrop": backdrop,
         **backdrop_colors(backdrop, rooms),
         "room_colors": [*rooms[0], *rooms[1]],
