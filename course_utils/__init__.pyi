@@ -10,6 +10,7 @@ from . import (
     plots,
     runtime,
     scenes,
+    training,
     widgets,
 )
 from .assets import AssetUnavailable
@@ -33,12 +34,30 @@ from .datasets import (
 from .networks import Network, Prediction, load_network
 from .photos import Photo, PhotoError, load_photo, photo, photo_names
 from .runtime import Runtime, current, progress, seed_everything, setup, tune_allocator
+from .training import (
+    Checkpoint,
+    Evaluation,
+    Features,
+    History,
+    TrainingError,
+    backbone_of,
+    evaluate,
+    extract_features,
+    fit,
+    fit_head,
+    load_checkpoint,
+    tutorial_cnn,
+)
 
 __all__ = [
     "AssetUnavailable",
     "Augment",
+    "Checkpoint",
     "DatasetError",
     "DatasetSplits",
+    "Evaluation",
+    "Features",
+    "History",
     "ImageDataset",
     "Network",
     "PathAttribution",
@@ -46,15 +65,22 @@ __all__ = [
     "PhotoError",
     "Prediction",
     "Runtime",
+    "TrainingError",
     "assets",
     "attribution",
+    "backbone_of",
     "batches",
     "current",
     "datasets",
     "deeplift",
+    "evaluate",
     "evaluation",
+    "extract_features",
+    "fit",
+    "fit_head",
     "grad_cam",
     "integrated_gradients",
+    "load_checkpoint",
     "load_dataset",
     "load_network",
     "load_photo",
@@ -71,6 +97,8 @@ __all__ = [
     "scenes",
     "seed_everything",
     "setup",
+    "training",
     "tune_allocator",
+    "tutorial_cnn",
     "widgets",
 ]
