@@ -264,7 +264,7 @@ def shift_and_mirror(images: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:
 
 def to_float(images: Tensor) -> Tensor:
     """Return uint8 pictures as float32 in [0, 1]; float ones as they are."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 def to_grey(images: Tensor) -> Tensor:
@@ -365,7 +365,7 @@ class Batches:
         mean, std = (
             torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in self.normalize
         )
-        return (images - mean) / std
+        return images.sub_(mean).div_(std)  # in place: they are a copy of what was indexed
 
 
 def batches(
