@@ -345,11 +345,43 @@ def bench_scenes(bench: Bench) -> None:
         bench.bars.append(Bar(name, measured["change_seconds"], PATIENCE_SECONDS))
 
 
+def bench_training(bench: Bench) -> None:
+    """Cost of `fit`, savings by cached features, pictures per second from tensors."""
+    rounds = {"fit": bench.rounds(7), "features": 1, "images": bench.rounds(5)}
+    found = {what: child("training", what=what, rounds=n) for what, n in rounds.items()}
+    bench.results["training"] = found
+    print("Training: one epoch of a small network; a head on a frozen backbone; pictures of 32 px")
+    table(["", "time"], [[name, f"{value:.2f} s"] for name, value in found["fit"].items()])
+    rows = [
+        [name, f"{value:.1%}" if name.startswith("accuracy") else f"{value:.2f} s"]
+        for name, value in found["features"].items()
+    ]
+    table(["", "10 epochs"], rows)
+    table(["", "pictures"], [[name, f"{value:,.0f}/s"] for name, value in found["images"].items()])
+    bench.bars += training_bars(found)
+
+
+def training_bars(found: dict[str, dict[str, float]]) -> list[Bar]:
+    """Return what `course_utils.training` promises."""
+    loop, head, images = found["fit"], found["features"], found["images"]
+    every_epoch, tensors = "backbone every epoch", images["tensors"]
+    loader = max(value for name, value in images.items() if name.startswith("DataLoader"))
+    change = head["accuracy, cached"] - head[f"accuracy, {every_epoch}"]
+    return [
+        Bar("fit / bare loop", loop["fit"] / loop["bare loop"], 1.05),
+        Bar("head on cached features, times as fast", head[every_epoch] / head["cached"], 15, True),
+        Bar("its accuracy less the other's, in points, either way", 100 * abs(change), 1),
+        Bar("tensors, times the pictures/s of the best DataLoader", tensors / loader, 1.8, True),
+        Bar("tensors, share of the training step's", tensors / images["step alone"], 0.75, True),
+    ]
+
+
 PARTS: dict[str, Callable[[Bench], None]] = {
     "import": bench_import,
     "gradcam": bench_gradcam,
     "ig": bench_ig,
     "scenes": bench_scenes,
+    "training": bench_training,
     "lessons": bench_lessons,
 }
 

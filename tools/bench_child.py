@@ -220,9 +220,24 @@ def scenes(family: str, rounds: int) -> dict[str, Any]:
     return measure(family, rounds)
 
 
+def training(what: str, rounds: int) -> dict[str, float]:
+    """Cost of fit, savings by cached features, or pictures per second."""
+    from bench_training import MEASURES
+
+    return MEASURES[what](rounds)
+
+
 JOBS = {
     job.__name__: job
-    for job in (import_cost, integrated_gradients, beside_raw, completeness, grad_cam, scenes)
+    for job in (
+        import_cost,
+        integrated_gradients,
+        beside_raw,
+        completeness,
+        grad_cam,
+        scenes,
+        training,
+    )
 }
 
 if __name__ == "__main__":
