@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -188,7 +189,7 @@ def fit(
     freeze : module or name of one, or a sequence of them
         These do not learn: meanwhile their parameters need no gradient, and they stay in evaluation
         mode, so that BatchNorm keeps its statistics and Dropout is off. Parameters that were frozen
-        before stay so in any case.
+        before stay so in any case, but a BatchNorm layer is kept still only by this (a warning).
     patience : int, optional
         Stop when so many epochs in a row were not better than the best.
     restore_best : bool
@@ -229,6 +230,7 @@ def fit(
         runtime.seed_everything(seed)
     model.to(target)
     with frozen(model, freeze) as still:
+        _warn_of_moving_statistics(model, still)
         run = _Run(
             model=model,
             still=still,
@@ -482,6 +484,27 @@ def _check_settings(epochs: int, patience: int | None, batches: object, validati
         raise ValueError("patience needs validation: training accuracy nearly always rises")
     check_batches(batches, "batches", again=epochs > 1)
     check_batches(validation, "validation", again=epochs > 1)
+
+
+def _warn_of_moving_statistics(model: nn.Module, still: Sequence[nn.Module]) -> None:
+    """Warn of BatchNorm layers whose weights are frozen and whose statistics are not."""
+    kept = {id(layer) for module in still for layer in module.modules()}
+    moving = [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm)
+        and layer.track_running_stats
+        and layer.affine
+        and not layer.weight.requires_grad
+        and id(layer) not in kept
+    ]
+    if moving:
+        warnings.warn(
+            f"{len(moving)} BatchNorm layers (the first is {moving[0]}) have frozen weights, and "
+            "their running statistics still follow the training pictures: pass freeze= with that "
+            "part of the model to keep them as they are",
+            stacklevel=3,
+        )
 
 
 def _make_optimizer(
