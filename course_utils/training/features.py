@@ -230,18 +230,18 @@ def _cache_folder(cache: bool | str | Path) -> Path | None:
 
 def _cached(key: str, folder: Path | None, compute: Callable[[], Tensor]) -> Tensor:
     """Look in memory, then in the folder, then compute; keep it in both."""
-    if key in _memory:
-        _memory.move_to_end(key)
-        return _memory[key]
-    features = None if folder is None else _read(folder / f"{key}.safetensors")
+    features = _memory.get(key)
+    if features is None and folder is not None:
+        features = _read(folder / f"{key}.safetensors")
     if features is None:
         features = compute()
         if folder is not None:
             _write(folder / f"{key}.safetensors", features)
     _memory[key] = features
+    _memory.move_to_end(key)
     while len(_memory) > MAX_IN_MEMORY:
         _memory.popitem(last=False)
-    return features
+    return features.clone()  # what a lesson does to its features must not change those kept
 
 
 def clear_memory() -> None:
