@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.stats
 import torch
 from skimage.feature import hog
@@ -16,6 +17,7 @@ from skimage.metrics import structural_similarity
 from torch import nn
 
 from course_utils import evaluation as ev
+from course_utils import plots
 
 RNG = np.random.default_rng(0)
 SIDE = 16
@@ -130,6 +132,11 @@ def test_equal_pixels_share_the_last_places():
     assert ev.pointing_game(np.ones((1, 4, 4)), mask) == 0.5
 
 
+@on_masks
+def test_a_mask_that_is_the_whole_picture_holds_everything(measure):
+    np.testing.assert_allclose(measure(NOISE, np.ones_like(MASKS)), 1)
+
+
 def test_rank_and_iou_against_counting_pixels():
     maps = np.abs(RNG.standard_normal((3, SIDE, SIDE)))
     for index, (values, mask) in enumerate(zip(maps, INSIDE, strict=True)):
@@ -180,6 +187,20 @@ def test_part_table_counts_only_images_that_show_the_part():
     assert ev.part_ids(names, "bar", "square") == [2, 1]
     with pytest.raises(KeyError, match="horse"):
         ev.part_ids(names, "horse")
+
+
+def test_a_figure_of_parts_says_shares_chance_and_intervals():
+    names = {1: "square", 2: "bar"}
+    tables = {name: ev.part_table(maps, MASKS, names) for name, maps in (("A", GOOD), ("B", NOISE))}
+    drawn = plots.plot_parts(tables, title="Where it looks", display=False)
+    assert "bar, 3.1 % of the picture: A 33.3 % (33.3 % to 33.3 %), B " in drawn.alt
+    widths = [patch.get_width() for patch in drawn.axes[0].patches]
+    np.testing.assert_allclose(widths, [16 / SIDE**2, 8 / SIDE**2])
+    assert any(
+        "10.7" in text.get_text() or "11 ×" in text.get_text() for text in drawn.axes[0].texts
+    )
+    with pytest.raises(ValueError, match="same parts"):
+        plots.plot_parts({"A": tables["A"], "B": tables["B"][:1]}, display=False)
 
 
 # --- masks: invariances and edges -------------------------------------------------------------
@@ -356,6 +377,15 @@ def test_fills_keep_what_they_promise(linear, fill):
         assert not torch.equal(filled, ev.fill_pictures(images, fill, seed=5))
     else:
         assert filled.unique().numel() == 1
+
+
+def test_blurred_fill_is_scipy_s_gaussian_away_from_the_border():
+    image = torch.rand(1, 1, 60, 80, dtype=torch.float64)
+    blurred = ev.fill_pictures(image, "blur")[0, 0].numpy()
+    reference = scipy.ndimage.gaussian_filter(
+        image[0, 0].numpy(), sigma=4, truncate=3, mode="mirror"
+    )
+    np.testing.assert_allclose(blurred, reference, atol=1e-6)
 
 
 def test_noise_fill_has_the_picture_s_own_mean_and_spread():
@@ -661,6 +691,13 @@ def test_exact_permutation_tests_agree_with_scipy(alternative):
             # scipy doubles the smaller tail; we count both, which differs where they are unlike
             continue
         assert ours.p_value == pytest.approx(reference.pvalue)
+
+
+def test_rounding_does_not_hide_the_observed_arrangement():
+    """All differences positive: of all signs only the two extreme ones are as extreme."""
+    for length in range(2, 11):
+        for differences in RNG.uniform(0.1, 1, size=(20, length)):
+            assert ev.permutation_test(differences).p_value == 2 / 2**length
 
 
 def test_two_sided_permutation_of_groups_by_hand():

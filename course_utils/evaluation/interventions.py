@@ -1,6 +1,6 @@
 """Explanations against interventions: change the picture, and look what the network does.
 
-Rendered scenes can be rendered again without a part (``split.pairs("hold_nothing")``): that
+Rendered scenes can be rendered again without a part (``split.intervention("hold_nothing")``): that
 changes one thing and leaves a picture of the same kind. Deletion and insertion change any picture,
 but into ones that no camera takes; only their comparison with controls says something.
 """
@@ -461,7 +461,8 @@ def fill_pictures(images: Tensor, fill: Fill, seed: int = 0) -> Tensor:
     if fill == "blur":
         sigma = max(1.0, max(images.shape[-2:]) / 20)
         reach = min(int(3 * sigma), min(images.shape[-2:]) - 1)  # reflection needs smaller ones
-        return gaussian_blur(images, [2 * reach + 1] * 2, [sigma] * 2)
+        along, across = [2 * reach + 1, 1], [1, 2 * reach + 1]  # one after the other: much faster
+        return gaussian_blur(gaussian_blur(images, along, [sigma] * 2), across, [sigma] * 2)
     mean = images.mean(dim=(2, 3), keepdim=True)
     if fill == "mean":
         return mean.expand_as(images)

@@ -9,6 +9,7 @@ from .arrays import describe_map, strongest_region, to_image, to_map
 from .canvas import CourseFigure, figure, redisplay, show
 from .curves import plot_convergence, plot_curves, plot_intervals
 from .maps import show_attributions, show_baselines, show_gallery, show_signed_parts
+from .measures import plot_parts
 from .panels import Panel
 from .parts import color_parts, label_parts
 from .path import plot_path, saturation_point
@@ -29,6 +30,7 @@ __all__ = [
     "plot_convergence",
     "plot_curves",
     "plot_intervals",
+    "plot_parts",
     "plot_path",
     "plot_predictions",
     "plot_top_k",
