@@ -302,7 +302,7 @@ def cifar10(report: Report, archives: Path) -> None:
             for count, seed in ((2000, 21), (1000, 22))
         )
         bare = [_background_only("cifar10", scenes, 32) for scenes in (few, held_out)]
-        run = train_and_test(LeNet, bare[0], [bare[1]], steps=1500)
+        run = train_and_test(LeNet, bare[0], [bare[1]], steps=1000)
         kind = "typical backgrounds" if typical else "typical_backgrounds=False"
         bar = None if typical else (0, 20)
         report_columns(report, run, [f"cifar10: background only, {kind} (chance 10)"], [bar])
@@ -318,11 +318,11 @@ def vegetables(report: Report, archives: Path) -> None:
     """Train a small CNN from scratch; measure what the background alone gives away."""
     archive = Archive(archives / "vegetables.zip")
     train, test = archive.split("train"), archive.split("test")
-    run = train_and_test(SmallCNN, train, [test], steps=900)
+    run = train_and_test(SmallCNN, train, [test], steps=400)
     report_columns(report, run, ["vegetables: small CNN, 600 / 240 pictures"], [(90, 100)])
     chance = 100 / len(classes("vegetables"))
     bare = [without_objects(part, 64, "remove_object") for part in (train, test)]
-    run = train_and_test(SmallCNN, bare[0], [bare[1]], steps=600)
+    run = train_and_test(SmallCNN, bare[0], [bare[1]], steps=300)
     what = f"vegetables: background only, 64 px (chance {chance:.0f})"
     report_columns(report, run, [what], [(chance - 10, chance + 10)])
 
@@ -331,11 +331,11 @@ def smoking(report: Report, archives: Path) -> None:
     """Train a small CNN from scratch with few pictures and with many; background alone."""
     archive = Archive(archives / "smoking.zip")
     train, test = archive.split("train"), archive.split("test")
-    for count, steps in zip(FEW, (300, 300, 500, 900), strict=True):
+    for count, steps in zip(FEW, (150, 200, 300, 600), strict=True):
         run = train_and_test(SmallCNN, balanced(train, count), [test], steps)
         report_columns(report, run, [f"smoking: small CNN from scratch, {count} pictures"])
     bare = [without_objects(part, 64, "remove_person") for part in (train, test)]
-    run = train_and_test(SmallCNN, bare[0], [bare[1]], steps=600)
+    run = train_and_test(SmallCNN, bare[0], [bare[1]], steps=300)
     report_columns(report, run, ["smoking: background only, 64 px (chance 50)"], [(40, 60)])
 
 
@@ -382,7 +382,7 @@ def shortcuts(report: Report, archives: Path) -> None:
             archive.intervention("cue_absent"),
             archive.intervention("cue_reversed"),
         ]
-        run = train_and_test(SmallCNN, archive.split("train"), tests, steps=900)
+        run = train_and_test(SmallCNN, archive.split("train"), tests, steps=400)
         whats = [f"{name}: small CNN, cue {cue}" for cue in ("intact", "absent", "reversed")]
         report_columns(report, run, whats, limits)
 
