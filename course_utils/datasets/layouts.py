@@ -162,7 +162,7 @@ def file_prefix(store: Store, classes: Sequence[str]) -> Listing:
     names = [name for name in store.names() if _is_picture(name)]
     prefixes = "|".join(map(re.escape, classes))
     splits = "|".join(SPLIT_FOLDERS)
-    pattern = rf"(?i:{splits})/(?:[^/]+/)?(?:{prefixes})_[^/]+"
+    pattern = rf"(?i:{splits})/(?:[^/]+/)?(?i:{prefixes})_[^/]+"
     root = _root_of(names, pattern, store, f"Training/{classes[0]}_0001.jpg")
     listing = Listing(store, root, tuple(classes))
     for name in names:
@@ -170,7 +170,7 @@ def file_prefix(store: Store, classes: Sequence[str]) -> Listing:
         if not name.startswith(root) or file.startswith(_BESIDE):
             continue
         split = SPLIT_FOLDERS.get(file.partition("/")[0].lower())
-        prefix = PurePosixPath(file).name.partition("_")[0]
+        prefix = PurePosixPath(file).name.partition("_")[0].lower()
         if split is None or prefix not in classes:
             listing.problems.append(f"{file} is not named SPLIT/CLASS_NUMBER, so it has no label")
         else:

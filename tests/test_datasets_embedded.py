@@ -1,0 +1,86 @@
+"""The archives that come with the course: whole, consistent, and as the loader wants them.
+
+Those in ``data/embedded``, or in the folder that ``COURSE_TEST_EMBEDDED`` names.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_utils import _archives, assets
+from course_utils.datasets import DATASETS, load_dataset
+
+FOLDER = Path(os.environ.get("COURSE_TEST_EMBEDDED") or assets.embedded_folder())
+EDITIONS = [(name, edition) for name, entry in DATASETS.items() for edition in entry.embedded]
+#: All archives together, in bytes: a clone must stay small.
+LIMIT = 25_000_000
+
+
+@pytest.fixture(autouse=True)
+def _these(fresh_assets, monkeypatch):
+    """Use the archives themselves, and nothing else of this machine."""
+    monkeypatch.setattr(assets, "embedded_folder", lambda: FOLDER)
+
+
+def load(name: str, edition: str):
+    path = FOLDER / f"{DATASETS[name].embedded[edition]}.zip"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    return load_dataset(name, "embedded", edition=edition, verbose=False, progress=False)
+
+
+def test_together_they_are_small():
+    archives = list(FOLDER.glob("*.zip"))
+    assert sum(path.stat().st_size for path in archives) <= LIMIT
+
+
+@pytest.mark.parametrize(("name", "edition"), EDITIONS)
+def test_every_picture_has_its_mask_and_scene(name, edition):
+    loaded = load(name, edition)
+    assert _archives.damaged_member(loaded.origin) is None
+    parts = set(loaded.parts)
+    for split in loaded:
+        images, labels = split.to_tensors(progress=False)
+        assert images.shape[2:] == split.masks.shape[1:]
+        assert set(split.masks.unique().tolist()) <= parts | (
+            {200} if edition != "plain" else set()
+        )
+        objects = (split.masks > 0).flatten(1).sum(dim=1)
+        assert objects.min() > 0, f"{split.paths[int(objects.argmin())]} shows nothing"
+        for index, label in enumerate(labels.tolist()):
+            assert split.details(index)["class"] == split.classes[label]
+        counts = list(split.class_counts.values())
+        assert max(counts) - min(counts) <= max(1, len(split) // 50)
+    paths = [path for split in loaded for path in split.paths]
+    assert len(paths) == len(set(paths))
+    scene = loaded.test.scene(0)
+    assert scene.class_name == loaded.classes[loaded.test.labels[0]]
+
+
+@pytest.mark.parametrize(("name", "edition"), EDITIONS)
+def test_interventions_change_the_picture(name, edition):
+    test = load(name, edition).test
+    for intervention in test.interventions:
+        pairs = test.intervention(intervention)
+        before, after = (side.to_tensors(progress=False).images.float() for side in pairs[2:])
+        changed = ((before - after).abs().amax(dim=1) > 30).flatten(1).float().mean(dim=1)
+        where_cue = torch.ones(len(changed), dtype=torch.bool)
+        if pairs.before.cues is not None:
+            where_cue = pairs.before.cues != pairs.after.cues
+        if where_cue.any():
+            assert (changed[where_cue] > 0).float().mean() > 0.9, intervention
+        assert pairs.after.has_masks
+
+
+@pytest.mark.parametrize("name", [n for n, e in DATASETS.items() if "shortcut" in e.embedded])
+def test_cue_goes_with_the_label_in_training(name):
+    loaded = load(name, "shortcut")
+    cues = loaded.train.cues
+    assert cues is not None
+    shares = [cues[loaded.train.labels == k].float().mean() for k in range(len(loaded.classes))]
+    assert max(shares) > 0.85
+    assert {"cue_absent", "cue_reversed"} <= set(loaded.test.interventions)
