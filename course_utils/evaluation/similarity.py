@@ -254,8 +254,4 @@ def _cosine(first: Floats, second: Floats) -> Floats:
 
 def _pearson(first: Floats, second: Floats) -> Floats:
     """Pearson correlation of rows: the cosine of what differs from the mean."""
-    centered = []
-    for rows in (first, second):
-        varies = np.ptp(rows, axis=1, keepdims=True) > 0  # rounding must not look like a signal
-        centered.append((rows - rows.mean(axis=1, keepdims=True)) * varies)
-    return _cosine(*centered)
+    return _cosine(*(rows - rows.mean(axis=1, keepdims=True) for rows in (first, second)))
