@@ -67,7 +67,10 @@ class Known(NamedTuple):
 
 
 CHECKPOINTS: dict[str, Known] = {
-    "cifar10_tutorial_cnn": Known(tutorial_cnn, ""),
+    "cifar10_tutorial_cnn": Known(
+        tutorial_cnn,
+        "827e1b5eee2d91141f645c28958e270e706cabdfb9e3a5987e86ee011d365990",
+    ),
 }
 
 
