@@ -132,6 +132,7 @@ def _save(
         interval=list(found.interval),
         per_class_recall=[round(row.recall, 4) for row in found.per_class],
         data="CIFAR-10 (Krizhevsky 2009), 10,000 test pictures",
+        copy=options.folder.name if options.folder else "cifar-10-python.tar.gz",
         training_pictures=pictures,
         epochs=options.epochs,
         seed=options.seed,

@@ -69,7 +69,7 @@ class Known(NamedTuple):
 CHECKPOINTS: dict[str, Known] = {
     "cifar10_tutorial_cnn": Known(
         tutorial_cnn,
-        "827e1b5eee2d91141f645c28958e270e706cabdfb9e3a5987e86ee011d365990",
+        "7f4b8588040bfc07f8dd90358cc3b6968295583d11164374f0595b5821d24aa7",
     ),
 }
 
