@@ -894,7 +894,7 @@ def _prefetch_one(entry: Asset, folder: Path) -> Path | AssetUnavailable:
             _give_up(entry, [*reasons, _OFFLINE])
         if here is None:
             return _download(entry, target.parent, reasons, progress=True, may_move=False)
-        return _copy(here, target, entry)
+        return _copy(here, target.with_name(here.name), entry)
     except AssetUnavailable as error:
         return error
 
@@ -904,7 +904,9 @@ def _copy(source: Path, target: Path, entry: Asset) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, partial)
-        if problem := _problem(partial, entry):
+        same = target.name == entry.file
+        problem = _problem(partial, entry) if same else _archives.problem(partial, target.name)
+        if problem:
             _give_up(entry, [f"copying {source}: {problem}"])
         partial.replace(target)
     except OSError as error:

@@ -426,6 +426,15 @@ def test_unpacked_copies_and_other_archives_are_found_in_order(
     assert states == ["present"]
 
 
+def test_prefetch_copies_another_archive_under_its_own_name(add_asset, fresh_assets, tmp_path):
+    data_asset(add_asset)
+    put(fresh_assets / "other.zip", _made.pack(FILES))
+    (result,) = assets.prefetch(tmp_path / "class").values()
+    assert result == tmp_path / "class" / "dataset" / "other.zip"
+    assert result.read_bytes() == (fresh_assets / "other.zip").read_bytes()
+    assert list(assets.prefetch(tmp_path / "class").values()) == [result]
+
+
 def test_half_unpacked_folder_is_no_copy(add_asset, fresh_assets):
     data_asset(add_asset)
     put(fresh_assets / "unpacked" / ".set.0123.part" / "train" / "a" / "1.jpg", b"")

@@ -379,6 +379,12 @@ def test_auto_says_why_it_takes_the_embedded_copy(
         quiet("vegetables", "real")
 
 
+def test_auto_names_the_server_not_the_package_that_could_help(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    embed(tmp_path, "smoking", _made.embedded_smoking())
+    assert "connection was refused" in quiet("smoking", "auto").reason
+
+
 def test_embedded_never_asks(tmp_path, monkeypatch, server):
     embed(tmp_path, "vegetables", _made.embedded_vegetables())
     server.serve("/GradCAM-Dataset-main.zip", _made.pack(_made.vegetables()))

@@ -178,7 +178,9 @@ def _find(
     except assets.AssetUnavailable as unavailable:
         if source == "real" or not entry.embedded:
             raise
-        return _embedded(entry, edition), "embedded", unavailable.reasons[-1]
+        # that kagglehub is not installed is advice; why the server failed is the reason
+        reasons = [why for why in unavailable.reasons if not why.startswith("kagglehub:")]
+        return _embedded(entry, edition), "embedded", (reasons or unavailable.reasons)[-1]
 
 
 def _embedded(entry: Entry, edition: str) -> Path:
