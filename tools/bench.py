@@ -347,7 +347,7 @@ def bench_scenes(bench: Bench) -> None:
 
 def bench_training(bench: Bench) -> None:
     """Cost of `fit`, savings by cached features, pictures per second from tensors."""
-    rounds = {"fit": bench.rounds(7), "features": 1, "images": bench.rounds(5)}
+    rounds = {"fit": bench.rounds(11), "features": 1, "images": bench.rounds(5)}
     found = {what: child("training", what=what, rounds=n) for what, n in rounds.items()}
     bench.results["training"] = found
     print("Training: one epoch of a small network; a head on a frozen backbone; pictures of 32 px")

@@ -175,12 +175,15 @@ class Pictures(Dataset):
 def _in_turns(
     ways: Mapping[str, Callable[[], Any]], rounds: int, *, warm_up: bool = True
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Return the median seconds of each way, taking turns, and what each returned last."""
+    """Return the median seconds of each way, taking turns, and what each returned last.
+
+    Every other round goes backwards, so that none always comes first.
+    """
     cu.tune_allocator()
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     results = {}
     for turn in range(rounds + warm_up):
-        for name, way in ways.items():
+        for name, way in list(ways.items())[:: -1 if turn % 2 else 1]:
             start = time.perf_counter()
             results[name] = way()
             if turn >= warm_up:
