@@ -98,9 +98,10 @@ def integrated_gradients(
     method : str
         Quadrature; see `quadrature`.
     chunk_size : int, optional
-        Images per forward and backward pass. By default about as many as store 320 MiB of
+        Images per forward and backward pass. By default about as many as store 200 MiB of
         activations on a CPU, 1 GiB on MPS and 2 GiB on CUDA (more gain little), and a number that
-        divides `n_steps` where one is near: 10 for the bundled networks and 50 or 300 steps.
+        divides `n_steps` where one is near: 10 for the bundled networks and 50, 300 or 1,000
+        steps.
     progress : bool
         Show a progress bar if it takes more than a second.
     fast : bool
