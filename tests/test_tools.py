@@ -679,3 +679,12 @@ def test_makefile_is_a_thin_front(tmp_path: Path):
     assert make("ARGS=-k photos", "test")[0] == "tools/tasks.py test -- -k photos"
     shown = make("LESSONS=02", "PROFILE=fast", "HERE=1", "run")
     assert {"LESSONS=02", "COURSE_PROFILE=fast", "HERE=1"} <= set(shown)
+
+
+@pytest.mark.parametrize(
+    "start", ["import tools.bench", "import runpy; runpy.run_path('tools/bench.py')"]
+)
+def test_the_benchmark_finds_its_parts(start):
+    """As the module that `make bench` runs, and as a script."""
+    command = [sys.executable, "-c", f"{start}; import bench_child, bench_scenes, bench_training"]
+    subprocess.run(command, cwd=tasks.ROOT, check=True, capture_output=True)

@@ -10,6 +10,7 @@ from one machine to another, and even they suffer where two programs fight for t
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -23,6 +24,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CHILD = ROOT / "tools" / "bench_child.py"
+# the parts lie beside this file, whether it runs as a script or as the module tools.bench
+sys.path.insert(0, str(CHILD.parent))
 REPORT = ROOT / "build" / "bench.json"
 NETWORKS = ("efficientnet_lite0", "squeezenet1_1")
 INTERNAL_BATCH_SIZES = (4, 8, 16, 32)
@@ -332,17 +335,16 @@ def bench_lessons(bench: Bench) -> None:
 
 def bench_scenes(bench: Bench) -> None:
     """Pictures per second of each family of scenes, and one change as a widget makes it."""
-    from bench_scenes import CHANGES, PATIENCE_SECONDS, rows
-
-    found = [child("scenes", family=family, rounds=bench.rounds(3)) for family in CHANGES]
+    bench_scenes = importlib.import_module("bench_scenes")
+    found = [child("scenes", family=name, rounds=bench.rounds(3)) for name in bench_scenes.CHANGES]
     print("Scenes: pictures per second in one process, and one change as in a widget")
-    header, *body = rows(found)
+    header, *body = bench_scenes.rows(found)
     table(header, body)
     for measured in found:
         family = measured["family"]
         bench.results[f"scenes {family}"] = measured
         name = f"{family}: one changed scene at 128 px, in seconds"
-        bench.bars.append(Bar(name, measured["change_seconds"], PATIENCE_SECONDS))
+        bench.bars.append(Bar(name, measured["change_seconds"], bench_scenes.PATIENCE_SECONDS))
 
 
 def bench_training(bench: Bench) -> None:
