@@ -722,13 +722,13 @@ def test_default_chunks_fill_a_budget(monkeypatch):
     ("length", "size", "expected"),
     [
         (50, 8, 10),
-        (50, 16, 10),
-        (300, 8, 10),
+        (50, 16, 25),
+        (300, 8, 12),
         (64, 8, 8),
         (5, 8, 5),
         (53, 8, 8),
         (7, 1, 1),
-        (1000, 16, 20),
+        (1000, 16, 25),
     ],
 )
 def test_steps_are_cut_evenly_where_they_can_be(length, size, expected):

@@ -25,7 +25,7 @@ from .folding import fold_batch_norm, same_scores
 
 # What the activations of one chunk may take, in bytes. Larger chunks gain a few percent on a CPU;
 # a GPU needs more to be busy.
-_BUDGET = {"cpu": 200 * 2**20, "mps": 2**30, "cuda": 2**31}
+_BUDGET = {"cpu": 320 * 2**20, "mps": 2**30, "cuda": 2**31}
 _LARGEST_CHUNK = 256
 
 
