@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .pointwise import absorb_padding, use_matrix_products
+from .pointwise import absorb_padding, is_unpatched, use_matrix_products
 
 #: How far a folded network's scores may be from the original's, in units of the largest score.
 TOLERANCE = 1e-3
@@ -168,7 +168,7 @@ def _activate_in_place(recorded: fx.GraphModule) -> None:
     in_place = {nn.ReLU: nn.ReLU(inplace=True), nn.ReLU6: _ClipInPlace()}
     for node in recorded.graph.nodes:
         activation = modules[node.target] if node.op == "call_module" else None
-        if type(activation) not in in_place or "forward" in vars(activation):
+        if type(activation) not in in_place or not is_unpatched(activation):
             continue
         (source,) = node.args
         is_convolution = source.op == "call_module" and type(modules[source.target]) is nn.Conv2d
@@ -204,7 +204,7 @@ def _is_pair(convolution: nn.Module, norm: nn.Module) -> bool:
     return (
         type(convolution) is nn.Conv2d
         and type(norm) is nn.BatchNorm2d
-        and "forward" not in vars(convolution)
-        and "forward" not in vars(norm)
+        and is_unpatched(convolution)
+        and is_unpatched(norm)
         and norm.running_mean is not None
     )

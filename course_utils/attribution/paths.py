@@ -211,7 +211,7 @@ def path_gradients(
     difference = path.difference(one)[0]
     parts: list[tuple[Tensor, ...]] = []
     with _progress_bar(progress, len(alphas), "Gradients along the path") as bar:
-        for steps in _parts(len(alphas), path.chunk_size):
+        for steps in _parts(len(alphas), chunk_size or _even_size(len(alphas), path.chunk_size)):
             chunk = path.gradients(one, alphas[steps])
             gradients = chunk.gradients[0]
             precise = gradients.to(path.precise)

@@ -27,7 +27,7 @@ def absorb_padding(recorded: fx.GraphModule) -> None:
     modules = dict(recorded.named_modules())
     for node in list(recorded.graph.nodes):
         pad = modules[node.target] if node.op == "call_module" else None
-        if type(pad) is not nn.ZeroPad2d or not _is_unpatched(pad) or len(node.users) != 1:
+        if type(pad) is not nn.ZeroPad2d or not is_unpatched(pad) or len(node.users) != 1:
             continue
         (reader,) = node.users
         convolution = modules[reader.target] if reader.op == "call_module" else None
@@ -49,7 +49,7 @@ def use_matrix_products(recorded: fx.GraphModule) -> None:
             continue
         reader = next(iter(node.users)) if len(node.users) == 1 else None
         following = modules[reader.target] if reader and reader.op == "call_module" else None
-        limit = _LIMITS.get(type(following)) if _is_unpatched(following) else None
+        limit = _LIMITS.get(type(following)) if is_unpatched(following) else None
         if limit is not None:
             reader.replace_all_uses_with(node)
             recorded.graph.erase_node(reader)
@@ -60,12 +60,13 @@ def use_matrix_products(recorded: fx.GraphModule) -> None:
 _LIMITS = {nn.ReLU: float("inf"), nn.ReLU6: 6.0}
 
 
-def _is_unpatched(module: nn.Module | None) -> bool:
+def is_unpatched(module: nn.Module | None) -> bool:
+    """Whether there is a module, and it runs its class's own forward pass."""
     return module is not None and "forward" not in vars(module)
 
 
 def _is_plain(module: nn.Module | None) -> bool:
-    return type(module) is nn.Conv2d and _is_unpatched(module)
+    return type(module) is nn.Conv2d and is_unpatched(module)
 
 
 def _is_depthwise_without_padding(convolution: nn.Conv2d) -> bool:

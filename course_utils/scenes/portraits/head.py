@@ -400,14 +400,13 @@ _BROWS = Solid(
     0.95,
     False,
 )
-_BEARD = Solid(
-    "beard", beard_distance, paint_facial_hair, _bound("beard_center", (0.85, 0.78, 0.86)), 0.75
-)
+_BEARD_BOUND = _bound("beard_center", (0.85, 0.78, 0.86))
+_BEARD = Solid("beard", beard_distance, paint_facial_hair, _BEARD_BOUND, 0.75)
 _MOUSTACHE = Solid(
     "moustache",
     moustache_distance,
     paint_facial_hair,
-    _bound("beard_center", (0.85, 0.78, 0.86)),
+    _BEARD_BOUND,
     0.95,
     False,
 )
