@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import ipaddress
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from _lessons import random_weights
 from _server import LoopbackServer
 
-from course_utils import _web, assets, runtime
+from course_utils import _web, assets, networks, runtime
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +87,29 @@ def add_asset(monkeypatch: pytest.MonkeyPatch, fresh_assets: Path) -> AddAsset:
         return entries[name]
 
     return add
+
+
+LoadNamed = Callable[[str], networks.Network]
+
+
+PUBLISHED = assets.manifest()
+
+
+@pytest.fixture
+def load_named(server: LoopbackServer, add_asset: AddAsset) -> LoadNamed:
+    """Load a network by its name, with random weights, through the whole path of a download.
+
+    ``load_named("vgg19")`` is the true architecture and file name; only the numbers are not the
+    published ones. It takes seconds and half a gigabyte for VGG19.
+    """
+
+    def load(name: str) -> networks.Network:
+        file = PUBLISHED[name].file
+        content = io.BytesIO()
+        torch.save(random_weights(name).state_dict(), content)
+        body = content.getvalue()
+        add_asset(name, body, urls=[f"{server.url}/{file}"], file=file)
+        server.serve(f"/{file}", body)
+        return networks.load_network(name, device="cpu", allow_stand_in=False, verbose=False)
+
+    return load
