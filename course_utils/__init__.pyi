@@ -6,6 +6,7 @@ from . import (
     datasets,
     evaluation,
     networks,
+    optimization,
     photos,
     plots,
     runtime,
@@ -32,6 +33,7 @@ from .datasets import (
     preset_transform,
 )
 from .networks import Network, Prediction, load_network
+from .optimization import OptimizationError, Optimized, features_of, optimize
 from .photos import Photo, PhotoError, load_photo, photo, photo_names
 from .runtime import Runtime, current, progress, seed_everything, setup, tune_allocator
 from .training import (
@@ -60,6 +62,8 @@ __all__ = [
     "History",
     "ImageDataset",
     "Network",
+    "OptimizationError",
+    "Optimized",
     "PathAttribution",
     "Photo",
     "PhotoError",
@@ -76,6 +80,7 @@ __all__ = [
     "evaluate",
     "evaluation",
     "extract_features",
+    "features_of",
     "fit",
     "fit_head",
     "grad_cam",
@@ -85,6 +90,8 @@ __all__ = [
     "load_network",
     "load_photo",
     "networks",
+    "optimization",
+    "optimize",
     "path_gradients",
     "photo",
     "photo_names",
