@@ -7,7 +7,7 @@ page without a kernel still shows something, and a stored notebook holds the fig
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets
@@ -19,7 +19,13 @@ from torch import Tensor
 from . import attribution, photos, plots
 from .networks import Network
 
-__all__ = ["BASELINES", "IntegratedGradientsExplorer", "explore_integrated_gradients"]
+__all__ = [
+    "BASELINES",
+    "Explorer",
+    "IntegratedGradientsExplorer",
+    "explore",
+    "explore_integrated_gradients",
+]
 
 _BLUR_SIGMA = 16.0
 
@@ -171,3 +177,80 @@ def explore_integrated_gradients(
         As for `IntegratedGradientsExplorer`.
     """
     IntegratedGradientsExplorer(network, photo, n_steps=n_steps).show()
+
+
+class Explorer:
+    """Knobs over a function that draws; see `explore`.
+
+    Attributes
+    ----------
+    controls : dict of str to ipywidgets.Widget
+        The knobs, by the name of the argument they set.
+    """
+
+    def __init__(self, draw: Callable[..., plots.CourseFigure], controls: dict[str, Any]) -> None:
+        self._draw_with, self._handle = draw, None
+        self._status = ipywidgets.HTML()
+        self.controls = {name: _make_control(name, knob) for name, knob in controls.items()}
+        for control in self.controls.values():
+            control.observe(self._redraw, names="value")
+
+    def show(self) -> None:
+        """Display the controls, and the figure for their present setting below them."""
+        display(ipywidgets.VBox([ipywidgets.HBox(list(self.controls.values())), self._status]))
+        self._draw()
+
+    def _draw(self) -> None:
+        values = {name: control.value for name, control in self.controls.items()}
+        self._handle = plots.redisplay(self._draw_with(**values), self._handle)
+
+    def _redraw(self, _change: Any = None) -> None:
+        self._status.value = "computing …"
+        try:
+            self._draw()
+            self._status.value = ""
+        except Exception as error:  # a widget that dies in a callback says nothing to the reader
+            self._status.value = f"<b>{type(error).__name__}</b>: {html.escape(str(error))}"
+
+
+def _make_control(name: str, knob: Any) -> Any:
+    """Return a widget as it is, a slider for numbers, a menu for anything else."""
+    if isinstance(knob, ipywidgets.Widget):
+        return knob
+    if isinstance(knob, str) or not isinstance(knob, Sequence) or not knob:
+        raise TypeError(f"{name}={knob!r}: expected a list of values to choose from, or a widget")
+    if all(isinstance(value, int | float) for value in knob):
+        # a slow computation runs when the mouse lets go, not at every step of the way
+        return ipywidgets.SelectionSlider(
+            options=list(knob), description=name.replace("_", " "), continuous_update=False
+        )
+    return ipywidgets.Dropdown(options=list(knob), description=name.replace("_", " "))
+
+
+def explore(draw: Callable[..., plots.CourseFigure], **controls: Any) -> None:
+    """Display controls over a function that draws: knobs in Jupyter, a figure everywhere.
+
+    The figure for the first setting is displayed at once; turning a knob calls `draw` again and
+    replaces it. What `draw` raises then is shown below the knobs.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes the controls' values by name and returns a figure that was not displayed, as the
+        functions of `course_utils.plots` do with ``display=False``.
+    **controls : sequence, or ipywidgets.Widget
+        Values to choose from, the first one to start with: a slider for numbers, a menu for
+        anything else. A widget is taken as it is.
+
+    Raises
+    ------
+    TypeError
+        If a control is neither.
+
+    Examples
+    --------
+    >>> def draw(photo, noise):
+    ...     return plots.show_gallery({photo: blurred(photo, noise)}, display=False)
+    >>> explore(draw, photo=["goose", "drum"], noise=[0, 0.1, 0.2])  # doctest: +SKIP
+    """
+    Explorer(draw, controls).show()

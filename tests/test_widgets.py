@@ -104,3 +104,53 @@ def test_baselines_are_what_their_names_say(network):
     detail = pixels["blurred photograph"].diff(dim=-1).abs().mean()
     assert detail < 0.2 * picture.diff(dim=-1).abs().mean()
     assert abs(pixels["blurred photograph"].mean() - picture.mean()) < 0.02
+
+
+# --- knobs over any function that draws -----------------------------------------------------------
+
+
+@pytest.fixture
+def knobs(drawn):
+    """An explorer of a function that writes down what it was asked to draw."""
+    asked = []
+
+    def draw(name, noise):
+        asked.append((name, noise))
+        if noise > 1:
+            raise ValueError("too <loud>")
+        return name
+
+    explorer = widgets.Explorer(draw, {"name": ["goose", "drum"], "noise": [0.2, 0, 2]})
+    explorer.asked = asked
+    explorer.show()
+    return explorer
+
+
+def test_knobs_start_with_the_first_values_and_redraw_once(knobs, drawn):
+    assert knobs.asked == [("goose", 0.2)]
+    knobs.controls["noise"].value = 0
+    knobs.controls["name"].value = "drum"
+    assert knobs.asked[1:] == [("goose", 0), ("drum", 0)]
+    assert drawn == ["goose", "goose", "drum"]
+    assert knobs._status.value == ""
+
+
+def test_what_drawing_raises_is_shown(knobs, drawn):
+    knobs.controls["noise"].value = 2
+    assert knobs._status.value == "<b>ValueError</b>: too &lt;loud&gt;"
+    assert len(drawn) == 1
+    knobs.controls["noise"].value = 0
+    assert knobs._status.value == ""
+    assert len(drawn) == 2
+
+
+def test_knobs_are_sliders_menus_or_widgets():
+    own = widgets.ipywidgets.IntSlider(3)
+    explorer = widgets.Explorer(lambda **values: None, {"a_b": [1, 2], "c": ["x"], "d": own})
+    kinds = [type(control).__name__ for control in explorer.controls.values()]
+    assert kinds == ["SelectionSlider", "Dropdown", "IntSlider"]
+    assert explorer.controls["a_b"].description == "a b"
+    assert explorer.controls["d"] is own
+    for wrong in ("goose", 3, []):
+        with pytest.raises(TypeError, match="list of values"):
+            widgets.explore(lambda **values: None, photo=wrong)
