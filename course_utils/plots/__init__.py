@@ -17,6 +17,14 @@ from .poster import poster
 from .predictions import plot_predictions, plot_top_k
 from .sheets import show_grid
 from .style import format_number, format_percent
+from .training import (
+    plot_accuracy_by_size,
+    plot_calibration,
+    plot_confusion,
+    plot_history,
+    plot_scores,
+    show_mistakes,
+)
 
 __all__ = [
     "CourseFigure",
@@ -27,12 +35,17 @@ __all__ = [
     "format_number",
     "format_percent",
     "label_parts",
+    "plot_accuracy_by_size",
+    "plot_calibration",
+    "plot_confusion",
     "plot_convergence",
     "plot_curves",
+    "plot_history",
     "plot_intervals",
     "plot_parts",
     "plot_path",
     "plot_predictions",
+    "plot_scores",
     "plot_top_k",
     "poster",
     "redisplay",
@@ -42,6 +55,7 @@ __all__ = [
     "show_baselines",
     "show_gallery",
     "show_grid",
+    "show_mistakes",
     "show_signed_parts",
     "strongest_region",
     "style",
