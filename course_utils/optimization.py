@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
 
@@ -227,7 +227,7 @@ _last_interruption = -_TWICE_SECONDS
 
 
 def _once(loop: _Loop) -> None:
-    """Say that the loop was interrupted, or raise again if nothing was found or it is the second."""
+    """Say that the loop was interrupted; raise again if nothing was found, or the second time."""
     global _last_interruption
     now = time.monotonic()
     again = now - _last_interruption < _TWICE_SECONDS
@@ -452,27 +452,37 @@ class FeatureExtractor:
         self._model = model
         self.layers = tuple(layers)
         self._modules = {name: _submodule(model, name) for name in self.layers}
+        # layers whose output the network writes over: found out on the first pass
+        self._overwritten: set[str] = set()
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Return the activations (N, C, H, W) by layer, in the order in which they were named.
 
-        Gradients flow through them to the images.
+        Gradients flow through them to the images. On a CPU they are laid out channels-last: use
+        ``flatten`` or ``reshape``, not ``view``.
 
         Raises
         ------
         ValueError
             If the network never calls one of the layers.
         """
-        found: dict[str, Tensor] = {}
-        with self._listening(found), contextlib.suppress(_Reached):
-            self._model(images)
+        if images.ndim == 4 and images.device.type == "cpu":
+            images = images.contiguous(memory_format=torch.channels_last)
+        found = self._pass(images)
         if missing := [name for name in self.layers if name not in found]:
             raise ValueError(f"the network never calls {', '.join(missing)}: name other layers")
-        return {name: found[name] for name in self.layers}
+        overwritten = {name for name, (values, version) in found.items() if version != _age(values)}
+        if overwritten:
+            self._overwritten |= overwritten
+            found = self._pass(images)
+        return {name: found[name][0] for name in self.layers}
 
-    @contextlib.contextmanager
-    def _listening(self, found: dict[str, Tensor]) -> Iterator[None]:
-        """Listen to the layers for one pass, which ends when all of them have answered."""
+    def _pass(self, images: Tensor) -> dict[str, tuple[Tensor, int]]:
+        """Run the network until all layers have answered; return what they gave, and its version.
+
+        Every in-place operation raises a tensor's version.
+        """
+        found: dict[str, tuple[Tensor, int]] = {}
 
         def listener(name: str) -> Callable[..., Tensor | None]:
             def listen(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:
@@ -480,22 +490,29 @@ class FeatureExtractor:
                     return None
                 if not isinstance(output, Tensor):
                     raise TypeError(f"layer {name} returns a {type(output).__name__}, not a tensor")
-                found[name] = output
+                found[name] = output, _age(output)
                 if len(found) == len(self.layers):
                     raise _Reached
-                # the network goes on with a copy: what comes next may write over its input
-                return output.clone()
+                # the network goes on with a copy where it would write over this one
+                copy = name in self._overwritten or output.is_inference()
+                return output.clone() if copy else None
 
             return listen
 
         with contextlib.ExitStack() as hooks:
             for name, module in self._modules.items():
                 hooks.callback(module.register_forward_hook(listener(name)).remove)
-            yield
+            with contextlib.suppress(_Reached):
+                self._model(images)
+        return found
 
     def __repr__(self) -> str:
         """Name the network's class and the layers."""
         return f"FeatureExtractor({type(self._model).__name__}, layers={self.layers})"
+
+
+def _age(values: Tensor) -> int:
+    return 0 if values.is_inference() else values._version
 
 
 class _Reached(Exception):  # noqa: N818 - not an error

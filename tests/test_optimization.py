@@ -391,6 +391,17 @@ def test_gradients_are_those_of_a_network_without_in_place_operations():
     torch.testing.assert_close(*slopes, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_overwritten_activations_are_right_without_gradients_too(mode):
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(inplace=True), nn.Conv2d(1, 1, 1))
+    nn.init.constant_(model[0].weight, -1.0)
+    nn.init.zeros_(model[0].bias)
+    extract = features_of(model, ["0", "2"])
+    with mode():
+        for _ in range(2):
+            assert extract(torch.ones(1, 1, 2, 2))["0"].max().item() == -1.0
+
+
 def test_features_leave_no_hook_when_the_network_fails():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(3, 3))
     with pytest.raises(RuntimeError):

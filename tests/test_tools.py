@@ -686,5 +686,9 @@ def test_makefile_is_a_thin_front(tmp_path: Path):
 )
 def test_the_benchmark_finds_its_parts(start):
     """As the module that `make bench` runs, and as a script."""
-    command = [sys.executable, "-c", f"{start}; import bench_child, bench_scenes, bench_training"]
+    command = [
+        sys.executable,
+        "-c",
+        f"{start}; import bench_child, bench_optimization, bench_scenes, bench_training",
+    ]
     subprocess.run(command, cwd=tasks.ROOT, check=True, capture_output=True)

@@ -378,12 +378,46 @@ def training_bars(found: dict[str, dict[str, float]]) -> list[Bar]:
     ]
 
 
+def bench_optimization(bench: Bench) -> None:
+    """Cost of an iteration of `optimize` beside a plain forward and backward pass."""
+    titles = {
+        "style": "style transfer on SqueezeNet, 192 px",
+        "style vgg19": "style transfer on VGG19, 192 px",
+        "ascent": "ascent on a class score of SqueezeNet, 224 px",
+    }
+    for what, title in titles.items():
+        found = child("optimization", what=what, rounds=1 if "vgg" in what else bench.rounds(7))
+        bench.results[f"optimization {what}"] = found
+        plain = min(seconds for name, seconds in found.items() if name.startswith("plain"))
+        print(f"One iteration of `optimize`: {title}")
+        rows = [
+            [name, f"{1000 * seconds:.1f} ms", f"{seconds / plain:.2f} x"]
+            for name, seconds in found.items()
+        ]
+        table(["", "time", "/ plain"], rows)
+        bench.bars += optimization_bars(title, found, plain)
+
+
+def optimization_bars(title: str, found: dict[str, float], plain: float) -> list[Bar]:
+    """Return what `cu.optimize` and `cu.features_of` promise.
+
+    SqueezeNet has so few multiplications that the Gram matrices cost as much as it does: there the
+    loop is compared with the same losses written out.
+    """
+    limit, iteration = 1.15, next(iter(found.values()))
+    if "same losses by hand" not in found or "VGG19" in title:
+        return [Bar(f"{title}: iteration / plain pass", iteration / plain, limit)]
+    by_hand = found["same losses by hand"]
+    return [Bar(f"{title}: iteration / same losses by hand", iteration / by_hand, limit)]
+
+
 PARTS: dict[str, Callable[[Bench], None]] = {
     "import": bench_import,
     "gradcam": bench_gradcam,
     "ig": bench_ig,
     "scenes": bench_scenes,
     "training": bench_training,
+    "optimization": bench_optimization,
     "lessons": bench_lessons,
 }
 

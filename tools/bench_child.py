@@ -227,6 +227,13 @@ def training(what: str, rounds: int) -> dict[str, float]:
     return MEASURES[what](rounds)
 
 
+def optimization(what: str, rounds: int) -> dict[str, float]:
+    """Seconds of one iteration of `optimize`, and of a plain forward and backward pass."""
+    from bench_optimization import MEASURES
+
+    return MEASURES[what](rounds)
+
+
 JOBS = {
     job.__name__: job
     for job in (
@@ -237,6 +244,7 @@ JOBS = {
         grad_cam,
         scenes,
         training,
+        optimization,
     )
 }
 
