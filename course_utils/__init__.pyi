@@ -7,6 +7,7 @@ from . import (
     evaluation,
     networks,
     optimization,
+    paintings,
     photos,
     plots,
     runtime,
@@ -34,6 +35,7 @@ from .datasets import (
 )
 from .networks import Network, Prediction, load_network
 from .optimization import OptimizationError, Optimized, features_of, optimize
+from .paintings import paint
 from .photos import Photo, PhotoError, load_photo, photo, photo_names
 from .runtime import Runtime, current, progress, seed_everything, setup, tune_allocator
 from .training import (
@@ -92,6 +94,8 @@ __all__ = [
     "networks",
     "optimization",
     "optimize",
+    "paint",
+    "paintings",
     "path_gradients",
     "photo",
     "photo_names",
