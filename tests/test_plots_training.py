@@ -198,7 +198,7 @@ def test_accuracy_by_size_draws_means_runs_and_students_interval():
     assert len(axes.lines) == 1 + 3 + 1 + 1  # a mean and its runs, a single run, guessing
     low, high = axes.collections[1].get_segments()[0][:, 1]
     assert (high - low) / 2 == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-3)
-    assert "small: 60.0 % with 10 pictures, 80.0 % with 1,000" in figure.alt
+    assert "small: 60.0 % at 10, 80.0 % at 1,000" in figure.alt
     assert "guessing" in texts(figure)
 
 

@@ -548,8 +548,8 @@ def plot_accuracy_by_size(
         mean = runs.mean(axis=0)
         ends.append((sizes[-1], mean[-1], name, color))
         words.append(
-            f"{name}: {style.format_percent(mean[0])} with {sizes[0]:,.0f} pictures, "
-            f"{style.format_percent(mean[-1])} with {sizes[-1]:,.0f}"
+            f"{name}: {style.format_percent(mean[0])} at {sizes[0]:,.0f}, "
+            f"{style.format_percent(mean[-1])} at {sizes[-1]:,.0f}"
         )
     if len(sizes) <= 10:
         axes.xaxis.set_major_locator(FixedLocator(sizes))
