@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 import torch
-from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam
+from captum.attr import DeepLift, IntegratedGradients, LayerAttribution, LayerGradCam
 from torch import nn
 from torch.nn import functional as F
 
@@ -856,6 +856,21 @@ def test_deeplift_is_complete_on_real_networks(bundled, name, baseline):
     net, inputs = bundled[name]
     result = cu.deeplift(net.model, inputs, 243, baselines=baseline)
     assert _completeness(net.model, inputs, 243, result, baseline) < 1e-5
+
+
+def test_deeplift_equals_captum_where_captum_is_right():
+    """Modules used once, windows apart, nothing between max pooling and a convolution."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 6, 3), nn.MaxPool2d(2), nn.Conv2d(6, 6, 3), nn.ReLU(), nn.Flatten()]
+    model = nn.Sequential(*layers, nn.LazyLinear(8), nn.Sigmoid(), nn.Linear(8, 5)).double().eval()
+    inputs = images(3, 16, dtype=torch.float64)
+    baselines = images(6, 16, dtype=torch.float64)[3:]
+    model(inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it sets hooks
+        expected = DeepLift(model).attribute(inputs.clone(), baselines.clone(), target=1)
+    ours = cu.deeplift(model, inputs, 1, baselines)
+    torch.testing.assert_close(ours.attributions, expected.detach())
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vgg19", "mobilenet_v3_large"])
