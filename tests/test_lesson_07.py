@@ -205,9 +205,6 @@ def test_scores(lesson):
     torch.testing.assert_close(lesson["logit"](logits, targets), own)
     probabilities = logits.softmax(dim=1)[range(3), targets]
     torch.testing.assert_close(lesson["probability"](logits, targets), probabilities)
-    torch.testing.assert_close(
-        lesson["with_rivals"](logits, targets), own + 3 * probabilities.log()
-    )
 
 
 def test_ranks_count_ties_against_the_picture(lesson):
