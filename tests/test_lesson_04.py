@@ -7,7 +7,7 @@ import pytest
 import torch
 from _lessons import definitions
 from captum.attr import LayerGradCam
-from scipy.stats import binomtest
+from scipy import stats
 from torch import Tensor, nn
 
 import course_utils as cu
@@ -67,8 +67,16 @@ def test_splits_share_no_picture_and_the_classes_fairly(lesson):
 
 @pytest.mark.parametrize(("right", "count"), [(28, 28), (25, 28), (0, 28), (214, 240)])
 def test_wilson_is_scipys(lesson, right: int, count: int):
-    expected = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    expected = stats.binomtest(right, count).proportion_ci(0.95, method="wilson")
     assert np.allclose(lesson()["wilson"](right, count), [expected.low, expected.high], atol=1e-6)
+
+
+def test_interval_over_seeds_is_students(lesson):
+    values = [0.8, 0.85, 0.81, 0.86]
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    found = lesson()["over_seeds"](values)
+    assert found == f"mean 83.0%, between {low:.1%} and {high:.1%}"
+    assert "no interval" in lesson()["over_seeds"](values[:1])
 
 
 # --- Grad-CAM -----------------------------------------------------------------------------------
