@@ -179,7 +179,7 @@ def check_network(lesson, network: cu.Network) -> tuple[nn.Module, int]:
     names = lesson(**named(network), settings={"epochs": 1, "progress": False})
     front, tail = names["cut"](network, 0.7)
     names |= {"front": front, "tail": tail}
-    images, labels = pictures(18)
+    images, labels = pictures(36)
     maps, x = names["through_front"](images), names["normalised"](images)
     with torch.no_grad():
         whole = cu.backbone_of(network)(x)
