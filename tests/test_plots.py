@@ -10,7 +10,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from PIL import Image
 from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 
@@ -681,3 +683,14 @@ def test_parts_are_named_where_they_are():
         column, row = text.get_position()
         assert PARTS[int(PART_MASK[round(row), round(column)])] == text.get_text()
     assert plots.label_parts(axes, PART_MASK, PARTS, smallest=0) == ["body", "wing", "eye"]
+
+
+@pytest.mark.parametrize("size", [8, 9, 9.5, 10, 12])
+def test_text_is_as_wide_as_it_is_drawn(size: float):
+    words = "Dots: measured value; whiskers: 95 % interval. SqueezeNet 1.1, pictures of 128 pixels."
+    fig = Figure(figsize=(16, 1), dpi=style.DPI)
+    canvas = FigureCanvasAgg(fig)
+    fig.text(0, 0.5, words, fontsize=size)
+    canvas.draw()
+    drawn = np.flatnonzero((np.asarray(canvas.buffer_rgba())[..., :3] < 200).any(axis=(0, 2)))
+    assert style.text_width(words, size) == pytest.approx(drawn[-1] / style.DPI, abs=0.03)

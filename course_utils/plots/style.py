@@ -13,9 +13,9 @@ import math
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
 from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 # Lightness 98.5 (white), 88, 76, 64, 52, 40 on both arms.
@@ -167,10 +167,20 @@ def format_percent(fraction: float) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Width of a line of text in inches, at `size` points."""
+    """Width of a line of text in inches, at `size` points.
+
+    As it is drawn: at the course's resolution letters are rounded to whole pixels, which makes a
+    long line some percent wider than its outlines are.
+    """
     font = FontProperties(size=size, weight="bold" if bold else "normal")
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath="$" in text)
-    return width / 72
+    ismath = "$" in text
+    width, _, _ = _renderer().get_text_width_height_descent(text, font, ismath=ismath)
+    return width / DPI
+
+
+@functools.cache
+def _renderer() -> RendererAgg:
+    return RendererAgg(1, 1, DPI)
 
 
 def text_height(lines: int, size: float) -> float:
