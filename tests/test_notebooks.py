@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import io
 import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import (
@@ -15,6 +18,8 @@ from nbformat.v4 import (
     new_notebook,
     new_output,
 )
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from course_utils import launch
 from tools import lesson_rules, normalize, tasks
@@ -251,6 +256,33 @@ def test_normal_form():
     assert cell.outputs[1].metadata == {"alt": "A figure that stays."}
     assert cell.outputs[2].execution_count == 1
     assert normalize.normalized(after) == after
+
+
+def heavy_figure() -> str:
+    """Make a figure that is too heavy: noise, with a description."""
+    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    about = PngInfo()
+    about.add_itxt("Description", "Noise in every colour – and a dash.")
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, format="PNG", pnginfo=about)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_heavy_figures_are_stored_with_256_colours():
+    heavy = heavy_figure()
+    assert len(heavy) * 3 // 4 > normalize.LARGE_FIGURE
+    light = normalize.lightened(heavy)
+    assert len(light) < 0.6 * len(heavy)
+    assert normalize.lightened(light) == light
+    before, after = (Image.open(io.BytesIO(base64.b64decode(png))) for png in (heavy, light))
+    assert (after.mode, after.size) == ("P", before.size)
+    assert after.text["Description"] == before.text["Description"]
+    colors = [np.asarray(picture.convert("RGB")).mean(axis=(0, 1)) for picture in (before, after)]
+    np.testing.assert_allclose(*colors, atol=3)
+    assert normalize.lightened(PIXEL) == PIXEL
+    notebook = new_notebook(cells=[code("x", outputs=[new_output("display_data")])])
+    notebook.cells[0].outputs[0].data = {"image/png": heavy}
+    assert normalize.normalized(notebook).cells[0].outputs[0].data["image/png"] == light
 
 
 def test_written_notebooks_are_the_same_bytes(tmp_path: Path):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import io
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 #: Tag that papermill gives to the cells with which it marks a failure.
@@ -15,6 +19,10 @@ PAPERMILL_ERROR_TAG = "papermill-error-cell-tag"
 PAPERMILL_PARAMETERS_TAG = "injected-parameters"
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+#: Figures of more bytes than this are stored with 256 colours: full of photographs or paintings,
+#: they would make a notebook too heavy for the pages that show it.
+LARGE_FIGURE = 800_000
 
 #: Cell metadata that readers need; anything else says how the notebook was executed.
 KEPT_CELL_METADATA = ("tags", "slideshow", "nbgrader", "deletable", "editable")
@@ -49,7 +57,8 @@ def normalized(notebook: NotebookNode) -> NotebookNode:
 
     Metadata name the kernel and nothing about the machine; execution counts are 1, 2, …; no times,
     no widget state, no widget views (the static figure beside them stays), nothing from stderr;
-    pieces of one output stream are joined, since where they break is chance.
+    pieces of one output stream are joined, since where they break is chance; figures larger than
+    `LARGE_FIGURE` keep 256 colours.
 
     Parameters
     ----------
@@ -100,11 +109,31 @@ def normalized_outputs(outputs: list[NotebookNode], count: int | None) -> list[N
                 continue
         if output.output_type == "execute_result":
             output.execution_count = count
+        if "image/png" in output.get("data", {}):
+            output.data["image/png"] = lightened(output.data["image/png"])
         kept.append(output)
     for output in kept:
         if output.output_type == "stream":
             output.text = settle_carriage_returns(output.text)
     return kept
+
+
+def lightened(figure: str) -> str:
+    """Store a large figure (base64 of a PNG) with 256 colours, its description kept."""
+    if len(figure) * 3 // 4 <= LARGE_FIGURE:
+        return figure
+    picture = Image.open(io.BytesIO(base64.b64decode(figure)))
+    if picture.mode == "P":
+        return figure
+    about = PngInfo()
+    for name, text in getattr(picture, "text", {}).items():
+        about.add_itxt(name, text)
+    resolution = picture.info.get("dpi", (100, 100))
+    colored = picture.convert("RGB")
+    few = colored.quantize(palette=colored.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
+    buffer = io.BytesIO()
+    few.save(buffer, format="PNG", optimize=True, pnginfo=about, dpi=resolution)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def is_widget(output: NotebookNode) -> bool:
