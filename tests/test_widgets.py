@@ -111,7 +111,7 @@ def test_baselines_are_what_their_names_say(network):
 
 @pytest.fixture
 def knobs(drawn):
-    """An explorer of a function that writes down what it was asked to draw."""
+    """Make an explorer of a function that writes down what it was asked to draw."""
     asked = []
 
     def draw(name, noise):
