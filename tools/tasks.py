@@ -74,8 +74,9 @@ def clean_environment() -> dict[str, str]:
     """Environment for child processes: ours, less what leaks in, UTF-8 on every platform.
 
     OpenMP's threads wait for each other in busy loops. Where another program uses a core, those
-    loops slow PyTorch down several times on two cores; waiting in them only briefly costs nothing
-    on an idle machine. GNU's OpenMP reads the variable when PyTorch is loaded, others ignore it.
+    loops slow PyTorch down several times on two cores. Waiting in them only briefly costs a large
+    network nothing on an idle machine, and a very small one up to half of its speed. GNU's OpenMP
+    reads the variable when PyTorch is loaded, others ignore it.
     """
     kept = {key: value for key, value in os.environ.items() if key not in LEAKING_VARIABLES}
     return {"GOMP_SPINCOUNT": "3000", **kept, "PYTHONUTF8": "1"}
