@@ -567,9 +567,10 @@ def test_failing_command_shows_its_end_and_where_the_rest_is(tmp_path: Path, cap
 def test_what_leaks_in_is_left_out(monkeypatch):
     monkeypatch.setenv("PIP_USER", "1")
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "/wheels")
     environment = tasks.clean_environment()
-    assert not {"PIP_USER", "PYTHONPATH"} & set(environment)
+    assert not {"PIP_USER", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"} & set(environment)
     assert environment["PIP_FIND_LINKS"] == "/wheels", "the user says where packages come from"
 
 

@@ -38,8 +38,12 @@ LEFT_TO_TORCH = re.compile(r"^(nvidia-|cuda-|triton\b)")
 #: What the lock must contain whatever newer versions exist.
 LOCKED_VERSIONS = ("torch==2.13.0", "torchvision==0.28.0")
 
-#: Variables of the surrounding shell that would make an environment install or import elsewhere.
-LEAKING_VARIABLES = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PYTHONHOME", "PYTHONPATH")
+#: Variables of the surrounding shell that would make an environment install or import elsewhere,
+#: or compile every module again whenever it is imported.
+LEAKING_VARIABLES = (
+    *("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PYTHONHOME", "PYTHONPATH"),
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 NOTEBOOK_TIMEOUT_SECONDS = 900
 
