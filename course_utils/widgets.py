@@ -49,7 +49,29 @@ BASELINES: dict[str, Callable[[Network, Tensor], Tensor]] = {
 }
 
 
-class IntegratedGradientsExplorer:
+class _Redrawn:
+    """A figure that is drawn again in its place, and a line that says what went wrong."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._status = ipywidgets.HTML()
+
+    def figure(self) -> plots.CourseFigure:
+        raise NotImplementedError
+
+    def _draw(self) -> None:
+        self._handle = plots.redisplay(self.figure(), self._handle)
+
+    def _redraw(self, _change: Any = None) -> None:
+        self._status.value = "computing …"
+        try:
+            self._draw()
+            self._status.value = ""
+        except Exception as error:  # a widget that dies in a callback says nothing to the reader
+            self._status.value = f"<b>{type(error).__name__}</b>: {html.escape(str(error))}"
+
+
+class IntegratedGradientsExplorer(_Redrawn):
     """Steps, rule, baseline, class and photograph of Integrated Gradients, to be turned by hand.
 
     Parameters
@@ -68,9 +90,8 @@ class IntegratedGradientsExplorer:
     """
 
     def __init__(self, network: Network, photo: photos.PhotoSource, *, n_steps: int = 50) -> None:
+        super().__init__()
         self.network = network
-        self._handle: Any = None
-        self._status = ipywidgets.HTML()
         self.controls = self._make_controls(photo, n_steps)
         self._open(photo)
         for name in ("target", "baseline", "method", "n_steps"):
@@ -128,17 +149,6 @@ class IntegratedGradientsExplorer:
             display=False,
         )
 
-    def _draw(self) -> None:
-        self._handle = plots.redisplay(self.figure(), self._handle)
-
-    def _redraw(self, _change: Any = None) -> None:
-        self._status.value = "computing …"
-        try:
-            self._draw()
-            self._status.value = ""
-        except Exception as error:  # a widget that dies in a callback says nothing to the reader
-            self._status.value = f"<b>{type(error).__name__}</b>: {html.escape(str(error))}"
-
     def _open(self, photo: photos.PhotoSource) -> None:
         self._images = self.network.preprocess(photo)
         guesses = self.network.top_k(self._images)[0]
@@ -179,7 +189,7 @@ def explore_integrated_gradients(
     IntegratedGradientsExplorer(network, photo, n_steps=n_steps).show()
 
 
-class Explorer:
+class Explorer(_Redrawn):
     """Knobs over a function that draws; see `explore`.
 
     Attributes
@@ -189,8 +199,8 @@ class Explorer:
     """
 
     def __init__(self, draw: Callable[..., plots.CourseFigure], controls: dict[str, Any]) -> None:
-        self._draw_with, self._handle = draw, None
-        self._status = ipywidgets.HTML()
+        super().__init__()
+        self._draw_with = draw
         self.controls = {name: _make_control(name, knob) for name, knob in controls.items()}
         for control in self.controls.values():
             control.observe(self._redraw, names="value")
@@ -200,17 +210,9 @@ class Explorer:
         display(ipywidgets.VBox([ipywidgets.HBox(list(self.controls.values())), self._status]))
         self._draw()
 
-    def _draw(self) -> None:
-        values = {name: control.value for name, control in self.controls.items()}
-        self._handle = plots.redisplay(self._draw_with(**values), self._handle)
-
-    def _redraw(self, _change: Any = None) -> None:
-        self._status.value = "computing …"
-        try:
-            self._draw()
-            self._status.value = ""
-        except Exception as error:  # a widget that dies in a callback says nothing to the reader
-            self._status.value = f"<b>{type(error).__name__}</b>: {html.escape(str(error))}"
+    def figure(self) -> plots.CourseFigure:
+        """Draw the figure for the controls' present setting, without displaying it."""
+        return self._draw_with(**{name: knob.value for name, knob in self.controls.items()})
 
 
 def _make_control(name: str, knob: Any) -> Any:

@@ -8,9 +8,11 @@ import sys
 from typing import Any
 
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -179,6 +181,11 @@ def finish(
     if display:
         show(fig, fig.alt)
     return fig
+
+
+def percent_axis(axis: Axis) -> None:
+    """Label an axis of fractions in whole per cent."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
 
 
 def close(fig: Figure) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from . import style
 from .arrays import to_numpy
-from .canvas import CourseFigure, figure, finish
+from .canvas import CourseFigure, figure, finish, percent_axis
 
 
 def plot_convergence(
@@ -253,7 +253,7 @@ def plot_curves(
     axes.set_xlim(x[0], x[-1])
     if percent:
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+            percent_axis(axis)
     label_line_ends(axes, ends)
     if runs > 2:
         kinds = {
@@ -366,7 +366,7 @@ def plot_intervals(
     direction = {"higher": "  (higher is better →)", "lower": "  (← lower is better)"}
     axes.set_xlabel(quantity + direction.get(better or "", ""))
     if percent:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+        percent_axis(axes.xaxis)
     if reference is not None:
         _draw_reference(axes, *reference)
     note = f"Dots: measured value; whiskers: {interval}."

@@ -7,10 +7,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter
 
 from . import style
-from .canvas import CourseFigure, figure, finish
+from .canvas import CourseFigure, figure, finish, percent_axis
 
 #: Height in inches of one method's line, and of the gap between two parts.
 _LINE, _GAP = 0.27, 0.16
@@ -61,7 +60,7 @@ def plot_parts(
     axes.set_xlim(left=0)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+    percent_axis(axes.xaxis)
     axes.set_xlabel(quantity)
     _draw_legend(axes, list(tables))
     note = (

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import style
 from .arrays import to_numpy
-from .canvas import CourseFigure, figure, finish
+from .canvas import CourseFigure, figure, finish, percent_axis
 from .curves import label_line_ends
 from .maps import show_gallery
 
@@ -33,10 +33,6 @@ def _named(given: Any, one: str) -> dict[str, Any]:
     if not named:
         raise ValueError("there is nothing to draw: the mapping is empty")
     return named
-
-
-def _percent_axis(axis: Any) -> None:
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
 
 
 # ---------------------------------------------------------------------------- learning curves
@@ -80,7 +76,7 @@ def plot_history(
     left.set(xlabel="epoch", title="Loss (cross entropy, nats)")
     right.set(xlabel="epoch", title="Accuracy")
     left.set_ylim(bottom=0)
-    _percent_axis(right.yaxis)
+    percent_axis(right.yaxis)
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     _history_legends(left, right, histories)
@@ -307,7 +303,7 @@ def plot_scores(
         )  # fmt: skip
         panel.set_xlim(0, 1)
         panel.xaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
-        _percent_axis(panel.xaxis)
+        percent_axis(panel.xaxis)
         panel.grid(visible=False, axis="y")
         panel.spines["left"].set_visible(False)
         panel.tick_params(axis="y", length=0, labelsize=style.SIZE_TEXT)
@@ -397,7 +393,7 @@ def plot_calibration(
         )  # fmt: skip
         lower.set(xlim=(0, 1), ylim=(0, 1.08 * most), xlabel="confidence in the predicted class")
         lower.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
-        _percent_axis(lower.xaxis)
+        percent_axis(lower.xaxis)
     axes[0, 0].set_ylabel("share that is right")
     axes[1, 0].set_ylabel("pictures")
     note = (
@@ -420,7 +416,7 @@ def _draw_reliability(axes: Axes, given: Any) -> None:
     axes.vlines(x, np.minimum(x, y), np.maximum(x, y), color=style.SERIES[1], linewidth=5, zorder=2)
     axes.plot(x, y, "o", color=color, markersize=7.5, zorder=3)
     axes.set(ylim=(-0.03, 1.03), xlim=(0, 1))
-    _percent_axis(axes.yaxis)
+    percent_axis(axes.yaxis)
 
 
 def _wilson(share: NDArray, n: NDArray, z: float = 1.96) -> tuple[NDArray, NDArray]:
@@ -555,7 +551,7 @@ def plot_accuracy_by_size(
         axes.xaxis.set_major_locator(FixedLocator(sizes))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    _percent_axis(axes.yaxis)
+    percent_axis(axes.yaxis)
     if chance is not None:
         axes.axhline(chance, color=style.MUTED, linewidth=1.1, linestyle=_DASHES, zorder=0)
         axes.annotate(
