@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import course_utils as cu
-from course_utils.attribution import METHODS, _inputs, _passes, folding, paths, pointwise
+from course_utils import checks
+from course_utils.attribution import METHODS, _passes, folding, paths, pointwise
 
 CAPTUM_METHODS = [method for method in METHODS if method != "squared_midpoint"]
 
@@ -713,7 +714,7 @@ def test_default_chunks_fill_a_budget(monkeypatch):
         assert chosen(model, 66) == chunk_size
     monkeypatch.setitem(_passes._BUDGET, "cpu", 1)
     assert chosen(model, 66) == 1
-    sizes = [_inputs.default_chunk_size(torch.empty(1, 3, side, side)) for side in (224, 112, 999)]
+    sizes = [checks.default_chunk_size(torch.empty(1, 3, side, side)) for side in (224, 112, 999)]
     assert sizes == [8, 32, 1]
     assert [*paths._parts(10, 4)] == [slice(0, 4), slice(4, 8), slice(8, 10)]
 

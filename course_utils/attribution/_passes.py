@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from .. import runtime
-from ._inputs import (
+from ..checks import (
     Baselines,
     Forward,
     Target,

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from .. import runtime
-from ._inputs import (
+from ..checks import (
     Baselines,
     Forward,
     Target,

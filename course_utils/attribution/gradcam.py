@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import runtime
-from ._inputs import (
+from ..checks import (
     Target,
     check_chunk_size,
     check_images,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import runtime
-from ._inputs import Baselines, Forward, Target
+from ..checks import Baselines, Forward, Target
 from ._passes import Path
 from .quadrature import quadrature
 

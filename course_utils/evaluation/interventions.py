@@ -18,7 +18,7 @@ from torch import Tensor
 
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from ..attribution._inputs import (
+from ..checks import (
     Forward,
     Target,
     check_chunk_size,

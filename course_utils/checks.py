@@ -1,4 +1,4 @@
-"""Checks that turn a cryptic failure inside a network into a sentence about its cause."""
+"""The checks at the border: pictures, targets and models that are passed in, and what they give."""
 
 from __future__ import annotations
 
