@@ -11,7 +11,6 @@ from . import (
     photos,
     plots,
     runtime,
-    scenes,
     training,
     widgets,
 )
@@ -105,7 +104,6 @@ __all__ = [
     "progress",
     "quadrature",
     "runtime",
-    "scenes",
     "seed_everything",
     "setup",
     "training",

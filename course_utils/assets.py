@@ -364,7 +364,7 @@ def embedded(name: str) -> Path:
         name,
         [f"{path.parent}: has no {path.name}"],
         "this copy of the course is incomplete: clone or install it again, or build the archive "
-        "with `python -m course_utils.scenes build --to data/embedded`.",
+        "with `python -m course_scenes build --to data/embedded`.",
     )
 
 

@@ -646,7 +646,7 @@ def test_scene_comes_back_as_an_object(rendered, monkeypatch):
         def from_dict(cls, values):
             return ("scene", values["number"])
 
-    monkeypatch.setitem(sys.modules, "course_utils.scenes", types.SimpleNamespace(Scene=Scene))
+    monkeypatch.setitem(sys.modules, "course_scenes", types.SimpleNamespace(Scene=Scene))
     details = rendered.train.details(2)
     assert details["file"] == rendered.train.paths[2]
     assert rendered.train.scene(2) == ("scene", details["scene"]["number"])

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from course_utils import scenes
+import course_scenes as scenes
 
 SIZES = (32, 96, 128, 224)
 #: Pictures to render at each size: enough to fill batches as a data set does.

@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+import course_scenes
 import course_utils as cu
 from course_utils.datasets import Augment, batches
 from course_utils.training import backbone_of, evaluate, extract_features, fit, tutorial_cnn
@@ -112,7 +113,7 @@ def measure_features(rounds: int) -> dict[str, float]:
 
 
 def _rendered(seed: int) -> tuple[Tensor, Tensor]:
-    rendering = cu.scenes.render(FAMILY, 3 * PER_CLASS, SIZE, seed, workers=1, progress=False)
+    rendering = course_scenes.render(FAMILY, 3 * PER_CLASS, SIZE, seed, workers=1, progress=False)
     images = torch.as_tensor(rendering.images).permute(0, 3, 1, 2).contiguous()
     return images, torch.as_tensor(rendering.labels)
 

@@ -207,7 +207,7 @@ class ImageDataset(Dataset):
         return scenes[path]
 
     def scene(self, index: int) -> Any:
-        """Return the scene from which a picture was rendered (`course_utils.scenes.Scene`).
+        """Return the scene from which a picture was rendered (`course_scenes.Scene`).
 
         `scenes.render_scenes` renders it again, at any size; `scenes.intervene` changes one thing.
 
@@ -217,7 +217,7 @@ class ImageDataset(Dataset):
             If the picture was not rendered.
         """
         details = self.details(index)
-        from ..scenes import Scene
+        from course_scenes import Scene
 
         return Scene.from_dict(details["scene"])
 

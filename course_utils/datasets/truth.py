@@ -1,7 +1,7 @@
 """What is known about rendered pictures: masks of their parts, scene parameters, interventions.
 
 An embedded archive holds, beside the folders of the real data set, ``masks/``, ``parts.json``,
-``scenes.jsonl``, ``interventions/`` and ``interventions.jsonl`` (`course_utils.scenes.build` says
+``scenes.jsonl``, ``interventions/`` and ``interventions.jsonl`` (`course_scenes.build` says
 what is in them). A real data set has none of these.
 """
 

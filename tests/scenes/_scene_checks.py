@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from course_utils import scenes
-from course_utils.scenes import rendering
-from course_utils.scenes.camera import pixel_grid
-from course_utils.scenes.catalogue import family
-from course_utils.scenes.marching import Bound, Solid
-from course_utils.scenes.parameters import Parameters, stack
+import course_scenes as scenes
+from course_scenes import rendering
+from course_scenes.camera import pixel_grid
+from course_scenes.catalogue import family
+from course_scenes.marching import Bound, Solid
+from course_scenes.parameters import Parameters, stack
 
 
 def check_family(name: str, size: int = 48, each: int = 2, seed: int = 0) -> None:

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course_utils.scenes import Scene, classes, render_scenes
-from course_utils.scenes.__main__ import main
-from course_utils.scenes.build import (
+from course_scenes import Scene, classes, render_scenes
+from course_scenes.__main__ import main
+from course_scenes.build import (
     RECIPES,
     Change,
     build,
     build_archive,
     encode_jpeg,
 )
-from course_utils.scenes.shortcuts import WATERMARK, stamp
+from course_scenes.shortcuts import WATERMARK, stamp
 
 ARCHIVES = Path(__file__).resolve().parents[1] / "data" / "embedded"
 # what two JPEGs of nearly the same picture may differ by, in grey levels

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from _scene_checks import check_family
 
-from course_utils.scenes import (
+from course_scenes import (
     classes,
     draw,
     families,
@@ -17,8 +17,8 @@ from course_utils.scenes import (
     parts,
     render_scenes,
 )
-from course_utils.scenes.cifar10 import PLACES
-from course_utils.scenes.cifar10.places import TYPICAL
+from course_scenes.cifar10 import PLACES
+from course_scenes.cifar10.places import TYPICAL
 
 NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",

@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from course_utils import scenes
-from course_utils.scenes import catalogue, geometry, rendering
-from course_utils.scenes.camera import Rays
-from course_utils.scenes.drawing import draw_stage, rotation_matrix
-from course_utils.scenes.families import Family, Model
-from course_utils.scenes.geometry import sphere, vector
-from course_utils.scenes.marching import (
+import course_scenes as scenes
+from course_scenes import catalogue, geometry, pool, rendering
+from course_scenes.camera import Rays
+from course_scenes.drawing import draw_stage, rotation_matrix
+from course_scenes.families import Family, Model
+from course_scenes.geometry import sphere, vector
+from course_scenes.marching import (
     FAR,
     Bound,
     Solid,
@@ -22,10 +22,10 @@ from course_utils.scenes.marching import (
     openness,
     surface_normal,
 )
-from course_utils.scenes.noise import PERIOD, fractal_noise, noise
-from course_utils.scenes.parameters import BUNDLE, padded, stack, where
-from course_utils.scenes.shading import Material
-from course_utils.scenes.tracing import View
+from course_scenes.noise import PERIOD, fractal_noise, noise
+from course_scenes.parameters import BUNDLE, padded, stack, where
+from course_scenes.shading import Material
+from course_scenes.tracing import View
 
 RADIUS, HEIGHT = 0.7, 0.9
 
@@ -60,7 +60,8 @@ BALL = Solid(
 def ball_family(monkeypatch):
     """Let the public functions know a family "ball"."""
     made = Family("ball", {"ball": Ball()}, {0: "background", 4: "ball"})
-    monkeypatch.setattr(catalogue, "family", lambda name: made)
+    for module in (catalogue, pool):
+        monkeypatch.setattr(module, "family", lambda name: made)
     return made
 
 
@@ -270,7 +271,7 @@ def prepared(values):
 
 
 def rendering_rays(view, u, v):
-    from course_utils.scenes.camera import cast
+    from course_scenes.camera import cast
 
     return cast(view.p, np.zeros(len(u), int), u, v, np.zeros(len(u), int))
 

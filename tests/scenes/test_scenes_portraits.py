@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from _scene_checks import check_family
 
-from course_utils import scenes
-from course_utils.scenes.portraits import BACKDROPS, OBJECTS, palette
-from course_utils.scenes.portraits.parts import (
+import course_scenes as scenes
+from course_scenes.portraits import BACKDROPS, OBJECTS, palette
+from course_scenes.portraits.parts import (
     CIGARETTE,
     EYES,
     HAIR,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from course_utils.scenes import draw, render_scenes
-from course_utils.scenes.shortcuts import (
+from course_scenes import draw, render_scenes
+from course_scenes.shortcuts import (
     NEUTRAL_BACKDROP,
     TIED_BACKDROPS,
     WATERMARK,

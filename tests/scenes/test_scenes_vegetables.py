@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from _scene_checks import check_changes_are_local, check_family, grown
 
-from course_utils import scenes
+import course_scenes as scenes
 
 CUCUMBER, EGGPLANT, MUSHROOM = range(3)
 SIZE = 48

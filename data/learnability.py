@@ -1,4 +1,4 @@
-"""How hard the embedded data sets are: ``python tools/learnability.py [--only cifar10,…]``.
+"""How hard the embedded data sets are: ``python data/learnability.py [--only cifar10,…]``.
 
 Trains small networks on the archives and prints a table: is each set learnable but not trivial,
 does its background give the class away, does a planted shortcut do what it should. Every figure is
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from course_scenes import Scene, classes, draw, intervene, render_scenes
 from course_utils import load_network
-from course_utils.scenes import Scene, classes, draw, intervene, render_scenes
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHIVES = ROOT / "data" / "embedded"

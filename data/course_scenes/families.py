@@ -40,6 +40,7 @@ agree in their strings are rendered together.
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
@@ -50,6 +51,14 @@ from .drawing import Generator
 from .marching import Solid
 from .parameters import Values
 from .rendering import Picture
+
+#: Name of a family: the module, and the name of its `Family` there. Opened when asked for.
+FAMILIES = {
+    "vegetables": ("vegetables", "VEGETABLES"),
+    "smoking": ("portraits", "SMOKING"),
+    "cifar10": ("cifar10", "CIFAR10"),
+    "animals": ("cifar10", "ANIMALS"),
+}
 
 
 @dataclass(frozen=True)
@@ -178,6 +187,20 @@ class Family:
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the labels."""
         return tuple(self.models)
+
+
+def family(name: str) -> Family:
+    """Look up a family by name.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    if name not in FAMILIES:
+        raise ValueError(f"no scenes named {name!r}: {suggest(name, FAMILIES)}")
+    module, attribute = FAMILIES[name]
+    return getattr(importlib.import_module(f".{module}", __package__), attribute)
 
 
 def suggest(given: str, known: Iterable[str]) -> str:

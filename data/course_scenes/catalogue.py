@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .drawing import rounded
-from .families import Family, Rendering, Scene, suggest
+from .families import FAMILIES, Family, Rendering, Scene, family, suggest
 from .pool import render_jobs
 from .rendering import structure
 
-# family: (module, the name of its `Family` there)
-_FAMILIES = {
-    "vegetables": ("vegetables", "VEGETABLES"),
-    "smoking": ("portraits", "SMOKING"),
-    "cifar10": ("cifar10", "CIFAR10"),
-    "animals": ("cifar10", "ANIMALS"),
-}
 #: Scenes that one job renders at most: few enough to share the work, many enough to batch it.
 _SCENES_PER_JOB = 32
 
 
-def family(name: str) -> Family:
-    """Look up a family by name.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
-    """
-    if name not in _FAMILIES:
-        raise ValueError(f"no scenes named {name!r}: {suggest(name, _FAMILIES)}")
-    module, attribute = _FAMILIES[name]
-    return getattr(importlib.import_module(f".{module}", __package__), attribute)
-
-
 def families() -> tuple[str, ...]:
     """Names of all families."""
-    return tuple(_FAMILIES)
+    return tuple(FAMILIES)
 
 
 def classes(name: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Build the embedded archives: rendered data sets in the folder layout of the real ones.
 
-``python -m course_utils.scenes build --to data/embedded`` renders every edition in `RECIPES` and
+``python -m course_scenes build --to data/embedded`` renders every edition in `RECIPES` and
 packs it into a zip. Beside the pictures, which lie where the real data set has them, there are
 
 ====================================  ==========================================================

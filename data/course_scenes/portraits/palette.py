@@ -3,7 +3,7 @@
 Skin is a place on a line of eleven tones from light to dark. Hair and eyes are drawn from what is
 common for that stretch of the line, grey grows with age, and a dyed head is rare. All colours are
 screen colours (sRGB, as in ``#rrggbb``) in the tables and linear light (see
-`course_utils.scenes.shading`) in the values that are drawn.
+`course_scenes.shading`) in the values that are drawn.
 """
 
 from __future__ import annotations

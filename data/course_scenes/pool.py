@@ -7,20 +7,25 @@ in notebooks: copying a process in which PyTorch already runs threads may stop t
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import multiprocessing
 import os
+import platform
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from ..runtime import progress as progress_bar
-from ..runtime import tune_allocator
-from .families import Scene
+from .families import Scene, family
 from .rendering import render_group
 
 # Starting a process takes a few seconds; below this many pixels there is nothing to gain.
 _PIXELS_THAT_PAY = 1_500_000
+
+# from glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 Rendered = tuple[np.ndarray, np.ndarray]
 
@@ -42,7 +47,15 @@ def render_jobs(
 
 
 def _with_bar(done: Iterator[Rendered], total: int, show: bool) -> Iterator[Rendered]:
-    return iter(progress_bar(done, total=total, description="rendering")) if show else done
+    if not show:
+        return done
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from tqdm.auto import tqdm
+
+    # tqdm's notebook bar overrules the variable that its terminal bar obeys
+    off = os.environ.get("TQDM_DISABLE", "") not in ("", "0")
+    return iter(tqdm(done, total=total, desc="rendering", delay=1, leave=False, disable=off))
 
 
 def _worker_count(jobs: Sequence[Sequence[Scene]], size: int, workers: int | None) -> int:
@@ -69,8 +82,20 @@ def _cores() -> int:
 
 
 def _render_job(scenes: Sequence[Scene], size: int) -> Rendered:
-    from .catalogue import family
-
-    tune_allocator()  # a picture takes thousands of short-lived arrays: a tenth faster
+    _reuse_freed_memory()
     model = family(scenes[0].family).models[scenes[0].class_name]
     return render_group(model, [scene.parameters for scene in scenes], size)
+
+
+@functools.cache
+def _reuse_freed_memory() -> None:
+    """Have glibc keep freed arrays for the next ones, instead of unmapping each.
+
+    A picture takes thousands of short-lived arrays: an eighth less time. Results do not change.
+    ``COURSE_ALLOCATOR=system`` leaves the allocator alone.
+    """
+    if platform.libc_ver()[0] != "glibc" or os.environ.get("COURSE_ALLOCATOR") == "system":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(_M_MMAP_MAX, 0)
+    mallopt(_M_TRIM_THRESHOLD, 1 << 30)

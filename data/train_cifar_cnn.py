@@ -1,6 +1,6 @@
 """Train the checkpoint ``cifar10_tutorial_cnn`` on the real CIFAR-10.
 
-``python tools/train_cifar_cnn.py --folder ../shared/data/cifar10_jpeg.zip`` takes about ten minutes
+``python data/train_cifar_cnn.py --folder cifar10_jpeg.zip`` takes about ten minutes
 on one core. It can be cut into slices: with ``--minutes 2`` it stops after two minutes, and the
 same command goes on where it stopped; order and augmentation are drawn by seed and epoch, so that
 the slices change nothing. All 50,000 training pictures are used for a number of epochs fixed in

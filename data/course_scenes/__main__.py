@@ -1,4 +1,4 @@
-"""``python -m course_utils.scenes build --to data/embedded`` and ``… sheet NAME --to FILE.png``."""
+"""``python -m course_scenes build --to data/embedded`` and ``… sheet NAME --to FILE.png``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAMILIES = ("vegetables", "smoking", "cifar10", "animals")
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    top = argparse.ArgumentParser(prog="python -m course_utils.scenes", description=__doc__)
+    top = argparse.ArgumentParser(prog="python -m course_scenes", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
 
     building = commands.add_parser("build", help="render the embedded archives")
