@@ -3,22 +3,54 @@
 from __future__ import annotations
 
 import contextlib
-import operator
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import numbers
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 Result = TypeVar("Result")
 #: What can be explained: images (N, C, H, W) in, one score per class (N, classes) out.
 Forward = Callable[[Tensor], Tensor]
 #: One class for all images, or one per image.
-Target = int | Sequence[int] | Tensor
+Target = int | Sequence[int] | NDArray[np.integer] | Tensor
 #: One number, one image for all, or one image per input. None stands for zeros.
 Baselines = float | Tensor | None
+
+_RANDOM_IN_TRAINING = (_NormBase, _DropoutNd, nn.RReLU, nn.MultiheadAttention)
+_DROP_PATHS = ("StochasticDepth", "DropPath", "DropBlock")
+
+
+def to_numpy(values: Any) -> NDArray:
+    """Return an array on the CPU.
+
+    Parameters
+    ----------
+    values : Tensor, array, number, or sequence of these
+        Tensors may be on any device, of any type, with or without gradient.
+
+    Returns
+    -------
+    ndarray
+        It may share its memory with `values`. Types that NumPy lacks (bfloat16) become float32.
+    """
+    if isinstance(values, list | tuple):
+        values = [to_numpy(value) if isinstance(value, Tensor) else value for value in values]
+    if not isinstance(values, Tensor):
+        return np.asarray(values)
+    if values.is_floating_point() and values.dtype not in (
+        torch.float16,
+        torch.float32,
+        torch.float64,
+    ):
+        values = values.float()
+    return values.numpy(force=True)
 
 
 def check_model(model: Forward, inputs: Tensor) -> None:
@@ -41,7 +73,8 @@ def check_model(model: Forward, inputs: Tensor) -> None:
     if not isinstance(model, nn.Module):
         return
     if model.training or any(
-        module.training and isinstance(module, _BatchNorm | _DropoutNd)
+        module.training
+        and (isinstance(module, _RANDOM_IN_TRAINING) or type(module).__name__ in _DROP_PATHS)
         for module in model.modules()
     ):
         raise ValueError(
@@ -58,8 +91,8 @@ def check_model(model: Forward, inputs: Tensor) -> None:
         )
     if parameter.dtype != inputs.dtype:
         raise ValueError(
-            f"the model computes in {parameter.dtype}, the images are {inputs.dtype}. Convert the "
-            f"images with inputs.to({parameter.dtype})."
+            f"the model computes in {parameter.dtype}, the images are {inputs.dtype}. Convert both "
+            "to float32: model.float(), inputs.float()."
         )
 
 
@@ -69,7 +102,8 @@ def check_images(images: Tensor, name: str = "inputs") -> Tensor:
     Raises
     ------
     TypeError
-        If it is no tensor, or not of a floating-point type.
+        If it is no tensor, or not of type float32 or float64: half precision has too few digits
+        for differences and sums of gradients.
     ValueError
         If it is not four-dimensional, is empty, or holds NaN or infinity.
     """
@@ -79,6 +113,11 @@ def check_images(images: Tensor, name: str = "inputs") -> Tensor:
         raise TypeError(
             f"{name} must be floating point, because integers have no gradient; got "
             f"{images.dtype}. Convert and normalise the images first."
+        )
+    if images.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"{name} are {images.dtype}, too coarse for explanations: results would be off by up "
+            "to tens of per cent. Convert both to float32: model.float(), images.float()."
         )
     if images.ndim == 3:
         raise ValueError(
@@ -114,9 +153,8 @@ def expand_baselines(baselines: Baselines, inputs: Tensor) -> Tensor:
     """
     if baselines is None:
         baselines = 0.0
-    if isinstance(baselines, int | float):
-        filled = torch.full_like(inputs[:1], float(baselines))
-        return check_images(filled, "baselines")
+    if isinstance(baselines, numbers.Real):
+        return check_images(torch.full_like(inputs[:1], float(baselines)), "baselines")
     if not isinstance(baselines, Tensor):
         raise TypeError(
             f"baselines must be None (zeros), a number or a tensor, got {type(baselines).__name__}."
@@ -131,25 +169,59 @@ def expand_baselines(baselines: Baselines, inputs: Tensor) -> Tensor:
     return check_images(baselines.to(inputs), "baselines")
 
 
-def check_outputs(outputs: object, n_images: int) -> Tensor:
+def check_outputs(outputs: Any, n_images: int) -> Tensor:
     """Return the model's outputs, or raise unless they are class scores (N, classes).
 
     Raises
     ------
+    TypeError
+        If they are no tensor, or in half precision.
     ValueError
-        If they are anything else.
+        If their shape is another.
     """
-    if isinstance(outputs, Tensor) and outputs.ndim == 2 and len(outputs) == n_images:
-        return outputs
-    shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-    raise ValueError(
-        f"the model must return one score per class, shape ({n_images}, classes) for {n_images} "
-        f"images; it returned {shape}. Wrap it in a function that returns the scores."
+    if not isinstance(outputs, Tensor):
+        raise TypeError(
+            f"the model must return a tensor of class scores (N, classes); it returned "
+            f"{type(outputs).__name__}. {advise_wrapper(outputs)}"
+        )
+    if outputs.ndim != 2 or len(outputs) != n_images:
+        raise ValueError(
+            f"the model must return one score per class, shape ({n_images}, classes) for "
+            f"{n_images} images; it returned {tuple(outputs.shape)}. {advise_wrapper(outputs)}"
+        )
+    if outputs.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"the model returned scores in {outputs.dtype}, too coarse for explanations. Let it "
+            "compute in float32: model.float(), and no autocast within its forward pass."
+        )
+    return outputs
+
+
+def advise_wrapper(outputs: Any) -> str:
+    """Show how to wrap a model that returns something else than scores, in a module."""
+    pick = ".logits"
+    if isinstance(outputs, dict):
+        pick = f"[{next((k for k, v in outputs.items() if isinstance(v, Tensor)), 'logits')!r}]"
+    elif isinstance(outputs, list | tuple):
+        pick = "[0]"
+    elif isinstance(outputs, Tensor):
+        pick = ".flatten(1)" if outputs.ndim > 2 else "[:, None]"
+    return (
+        "Wrap it in a module that returns the scores, and explain that one, for example:\n"
+        "    class Scores(torch.nn.Sequential):\n"
+        "        def forward(self, images):\n"
+        f"            return super().forward(images){pick}\n"
+        "    scores = Scores(model).eval()"
     )
 
 
 def check_targets(target: Target, n_images: int, n_classes: int, device: torch.device) -> Tensor:
     """Return the class of every image as integers (N,), or raise.
+
+    Parameters
+    ----------
+    target : int, or sequence, array or tensor of integers, (N,) or (N, 1)
+        One class for all images or one for each.
 
     Raises
     ------
@@ -160,27 +232,33 @@ def check_targets(target: Target, n_images: int, n_classes: int, device: torch.d
     IndexError
         If one is not in 0 .. n_classes - 1.
     """
-    entries = target.tolist() if isinstance(target, Tensor) else target
-    entries = list(entries) if isinstance(entries, Sequence) else [entries]
     try:
-        classes = [operator.index(entry) for entry in entries]
-    except TypeError:
+        classes = to_numpy(target)
+    except ValueError:  # lists of unequal lengths
+        classes = np.asarray(None)
+    if classes.dtype.kind not in "iu":
         raise TypeError(
             f"target must be a class index or one per image, got {target!r}. "
             "network.top_k(images) gives the indices of the predicted classes."
-        ) from None
+        )
+    if classes.ndim > 2 or (classes.ndim == 2 and classes.shape[1] != 1):
+        raise ValueError(
+            f"target must be one class, or one for each of the {n_images} images; got shape "
+            f"{classes.shape}. For one-hot targets pass target.argmax(1)."
+        )
+    classes = classes.reshape(-1)
     if len(classes) not in {1, n_images}:
         raise ValueError(
             f"target must be one class, or one for each of the {n_images} images; got "
             f"{len(classes)} classes."
         )
-    for entry in classes:
-        if not 0 <= entry < n_classes:
-            raise IndexError(
-                f"target {entry} is out of range: the model has {n_classes} outputs, so targets go "
-                f"from 0 to {n_classes - 1}."
-            )
-    return torch.tensor(classes, device=device).expand(n_images)
+    wrong = (classes < 0) | (classes >= n_classes)
+    if wrong.any():
+        raise IndexError(
+            f"target {classes[wrong][0]} is out of range: the model has {n_classes} outputs, so "
+            f"targets go from 0 to {n_classes - 1}."
+        )
+    return torch.tensor(classes.astype(np.int64), device=device).expand(n_images)
 
 
 def in_fastest_layout(
@@ -202,7 +280,8 @@ def check_chunk_size(chunk_size: int | None) -> None:
     """Raise ValueError unless it is None (choose) or a whole number of at least 1."""
     if chunk_size is None:
         return
-    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+    is_whole = isinstance(chunk_size, int | np.integer) and not isinstance(chunk_size, bool)
+    if not is_whole or chunk_size < 1:
         raise ValueError(f"chunk_size must be a whole number of at least 1, got {chunk_size!r}.")
 
 
@@ -210,3 +289,76 @@ def default_chunk_size(images: Tensor) -> int:
     """Images per pass where little is stored: 8 of 224 x 224 on a CPU, more of smaller ones."""
     on_gpu = images.device.type in {"cuda", "mps"}
     return max(1, (32 if on_gpu else 8) * 224**2 // (images.shape[-1] * images.shape[-2]))
+
+
+@contextlib.contextmanager
+def unchanged(model: Forward) -> Iterator[None]:
+    """Leave a model and PyTorch's random state as they were, however the block ends.
+
+    Attributes, hooks, modes and buffers of every submodule are put back where a forward pass (or a
+    hook) wrote to them, and so are ``requires_grad`` and ``grad`` of parameters. The parameters'
+    values are not copied: nothing here writes to them. Functions cannot be looked into.
+    """
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    tables = [vars(module) for module in modules]
+    values = [value for table in tables for value in table.values()]
+    containers = [
+        (value, _shallow_copy(value))
+        for value in [*tables, *values]
+        if isinstance(value, dict | list | set | deque)
+    ]
+    buffers = [buffer for table in tables for buffer in table.get("_buffers", {}).values()]
+    tensors = [
+        (tensor, tensor._version, tensor.detach().clone())
+        for tensor in (*values, *buffers)
+        if isinstance(tensor, Tensor) and not tensor.is_inference()
+    ]
+    parameters = [
+        (parameter, parameter.requires_grad, parameter.grad)
+        for parameter in (model.parameters() if modules else ())
+    ]
+
+    def restore() -> None:
+        for container, before in containers:
+            _put_back(container, before)
+        with torch.no_grad():
+            for tensor, version, before in tensors:
+                if tensor._version != version:
+                    tensor.copy_(before)
+        for parameter, requires_grad, gradient in parameters:
+            if parameter.requires_grad != requires_grad:
+                parameter.requires_grad_(requires_grad)
+            parameter.grad = gradient
+
+    cuda = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices=cuda):
+            yield
+    finally:
+        try:
+            restore()
+        except KeyboardInterrupt:  # in the middle of it: once more, from the start
+            restore()
+            raise
+
+
+def _shallow_copy(container: Any) -> dict | list:
+    return dict(container) if isinstance(container, dict) else list(container)
+
+
+def _put_back(container: Any, before: dict | list) -> None:
+    """Give a container its old content; touch only what differs, for other threads may read it."""
+    if isinstance(container, dict):
+        for name in [name for name in container if name not in before]:
+            del container[name]
+        for name, value in before.items():
+            if name not in container or container[name] is not value:
+                container[name] = value
+        if list(container) != list(before):  # hooks and children are called in this order
+            container.clear()
+            container.update(before)
+    elif len(container) != len(before) or any(
+        now is not then for now, then in zip(container, before, strict=True)
+    ):
+        container.clear()
+        (container.update if isinstance(container, set) else container.extend)(before)

@@ -274,7 +274,7 @@ def _bad(**changes):
         ({"inputs": images().mul(100).byte()}, TypeError, "floating point.*uint8"),
         ({"inputs": [1, 2]}, TypeError, "must be a tensor"),
         ({"inputs": images() / 0}, ValueError, "3456 values that are NaN or infinite"),
-        ({"inputs": images().double()}, ValueError, r"inputs.to\(torch.float32\)"),
+        ({"inputs": images().double()}, ValueError, "computes in torch.float32, the images are torch.float64"),
         ({"baselines": images(3)}, ValueError, r"\(1, 3, 24, 24\) or \(2, 3, 24, 24\).*\(3, 3"),
         ({"baselines": images()[0]}, ValueError, r"baselines\[None\]"),
         ({"baselines": images(1, 20)}, ValueError, "to fit the inputs"),
@@ -283,7 +283,7 @@ def _bad(**changes):
         ({"model": small().train()}, ValueError, r"training mode.*model.eval\(\)"),
         ({"model": "resnet18"}, TypeError, "torch.nn.Module or a function"),
         ({"model": nn.Conv2d(3, 5, 3).eval()}, ValueError, "one score per class.*it returned"),
-        ({"model": lambda batch: (batch, batch)}, ValueError, "it returned tuple"),
+        ({"model": lambda batch: (batch, batch)}, TypeError, "it returned tuple"),
         (
             {"model": lambda batch: batch.detach().flatten(1)},
             ValueError,
