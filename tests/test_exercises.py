@@ -1,0 +1,62 @@
+"""What `exercises.check` says of right, wrong, missing and failing answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from course_utils.exercises import check
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        torch.ones(2, 3, requires_grad=True),
+        torch.ones(2, 3, dtype=torch.bfloat16),
+        np.ones((2, 3)),
+        [[1, 1, 1], [1, 1, 1]],
+        lambda: torch.ones(2, 3),
+    ],
+)
+def test_equal_answers_pass_whatever_holds_them(answer, capsys):
+    assert check("ones", answer, torch.ones(2, 3))
+    assert capsys.readouterr().out == "✓ ones\n"
+
+
+@pytest.mark.parametrize("answer", [None, ..., lambda: None, lambda: ...])
+def test_a_stub_is_not_an_error(answer, capsys):
+    assert not check("later", answer, 1.0)
+    assert "not answered yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (torch.ones(3, 2), "expected shape (2, 3), got (3, 2)"),
+        (torch.full((2, 3), float("nan")), "NaN"),
+        (torch.tensor([[1.0, 1, 1], [1, 2, 1]]), "the first is at (1, 1), expected 1, got 2"),
+        (lambda: torch.ones(2, 3) @ torch.ones(2, 3), "your code stopped with RuntimeError"),
+        ("one", "expected numbers"),
+    ],
+)
+def test_a_wrong_answer_is_explained_with_the_hint(answer, words, capsys):
+    assert not check("ones", answer, torch.ones(2, 3), hint="look again")
+    said = capsys.readouterr().out
+    assert words in said
+    assert said.endswith("Hint: look again\n")
+
+
+def test_texts_and_single_numbers(capsys):
+    assert check("word", "cat", "cat")
+    assert check("close", 0.33333, 1 / 3, rtol=1e-3)
+    assert not check("number", 2, 3)
+    assert "expected 3, got 2" in capsys.readouterr().out
+    assert not check("word", "dog", "cat")
+
+
+def test_the_answer_is_left_as_it_was():
+    answer = torch.ones(2, requires_grad=True)
+    check("ones", answer, torch.zeros(2))
+    assert answer.requires_grad
+    assert answer.grad is None
