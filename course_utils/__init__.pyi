@@ -32,6 +32,7 @@ from .datasets import (
     load_dataset,
     preset_transform,
 )
+from .exercises import check
 from .networks import Network, Prediction, load_network
 from .optimization import OptimizationError, Optimized, features_of, optimize
 from .paintings import paint
@@ -75,6 +76,7 @@ __all__ = [
     "attribution",
     "backbone_of",
     "batches",
+    "check",
     "current",
     "datasets",
     "deeplift",

@@ -1,4 +1,4 @@
-"""The check under an exercise: compares a student's answer with the right one and says what differs."""
+"""The check under an exercise: compares an answer with the right one and says what differs."""
 
 from __future__ import annotations
 
