@@ -15,8 +15,8 @@
         server.count("/weights.pth")     # how often it was asked for; count() is all requests
         refused_url()                    # an address at which nothing listens
 
-`course_utils.assets.fetch` sends two requests for a download: it asks whether the server is ready
-(that answer is thrown away), then it downloads. In a list, the first entry answers the question.
+`course_utils.assets.fetch` asks for the head of a file before it downloads it. A head is answered
+as the next download would be, without its body, and is not counted.
 """
 
 from __future__ import annotations
@@ -112,8 +112,13 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
+    def do_HEAD(self) -> None:
+        self.answer(self.server.owner.next_response(self.path, only_head=True))
+
     def do_GET(self) -> None:
-        response = self.server.owner.next_response(self.path)
+        self.answer(self.server.owner.next_response(self.path))
+
+    def answer(self, response: Response) -> None:
         try:
             if isinstance(response, bytes):
                 self.send_body(response)
@@ -134,8 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+            self.wfile.flush()
 
     def log_message(self, *_: object) -> None:
         """Keep the tests' output clean."""
@@ -174,11 +180,13 @@ class LoopbackServer:
         with self._lock:
             return len(self._requests) if path is None else self._requests.count(path)
 
-    def next_response(self, path: str) -> Response:
-        """Note the request and return what to answer."""
+    def next_response(self, path: str, *, only_head: bool = False) -> Response:
+        """Note the request and return what to answer; a question for the head changes nothing."""
         with self._lock:
-            self._requests.append(path)
             queue = self._responses.get(path, [status(404)])
+            if only_head:
+                return queue[0]
+            self._requests.append(path)
             return queue.pop(0) if len(queue) > 1 else queue[0]
 
     def __enter__(self) -> LoopbackServer:

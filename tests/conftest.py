@@ -8,13 +8,15 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import pooch
 import pytest
 import torch
 from _lessons import random_weights
 from _server import LoopbackServer
 
-from course_utils import _web, assets, networks, runtime
+from course_utils import assets, networks, runtime
 
 
 @pytest.fixture(autouse=True)
@@ -53,12 +55,11 @@ def fresh_assets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("COURSE_CACHE", str(cache))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(assets, "KAGGLE_INPUT", tmp_path / "no-kaggle")
-    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "no-kagglehub"))
     monkeypatch.setattr(assets, "embedded_folder", lambda: tmp_path / "embedded")
     monkeypatch.setattr(runtime, "_current", None)
-    _web.forget_answers()
-    assets._session_folder.cache_clear()
-    assets._warn_once.cache_clear()
+    monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=lambda seconds: None))
+    assets._head.cache_clear()
+    assets._writable.cache_clear()
     return cache
 
 
@@ -79,7 +80,7 @@ def add_asset(monkeypatch: pytest.MonkeyPatch, fresh_assets: Path) -> AddAsset:
         values = {
             "file": f"{name}.bin",
             "kind": "weights",
-            "sha256": hashlib.sha256(body).hexdigest(),
+            "hash": f"sha256:{hashlib.sha256(body).hexdigest()}",
             "size": len(body),
             **changes,
         }

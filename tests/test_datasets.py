@@ -109,7 +109,7 @@ def test_vegetables_from_a_server_end_to_end(server, monkeypatch, fresh_assets):
 
 
 @pytest.mark.parametrize("nested", [False, True])
-@pytest.mark.parametrize("place", ["folder", "class", "kaggle", "hub", "server"])
+@pytest.mark.parametrize("place", ["folder", "class", "kaggle", "server"])
 def test_smoking_from_every_place(place, nested, tmp_path, server, monkeypatch):
     files = _made.smoking(nested=nested)
     options = {}
@@ -121,11 +121,6 @@ def test_smoking_from_every_place(place, nested, tmp_path, server, monkeypatch):
     elif place == "kaggle":
         monkeypatch.setattr(assets, "KAGGLE_INPUT", tmp_path / "input")
         _made.write(tmp_path / "input" / "smoking", files)
-    elif place == "hub":
-        hub = types.SimpleNamespace(
-            dataset_download=lambda _: str(_made.write(tmp_path / "hub", files))
-        )
-        monkeypatch.setitem(sys.modules, "kagglehub", hub)
     else:
         server.serve("/smoking.zip", _made.pack(files))
         point_at(monkeypatch, server.url)
@@ -137,19 +132,16 @@ def test_smoking_from_every_place(place, nested, tmp_path, server, monkeypatch):
         assert [("/notsmoking" in p) for p in split.paths] == (split.labels == 0).tolist()
 
 
-@pytest.mark.parametrize("form", ["folder", "zip", "attached", "jpeg zip in the class's folder"])
+@pytest.mark.parametrize("form", ["folder", "zip", "attached"])
 def test_cifar10_as_folders_of_pictures(form, tmp_path, monkeypatch):
     files, options = _made.cifar_folders(), {}
     if form == "folder":
         options["folder"] = _made.write(tmp_path / "c", files)
     elif form == "zip":
         options["folder"] = put(tmp_path / "c.zip", _made.pack(files))
-    elif form == "attached":
+    else:
         monkeypatch.setattr(assets, "KAGGLE_INPUT", tmp_path / "input")
         _made.write(tmp_path / "input" / "cifar10-as-jpeg", files)
-    else:
-        monkeypatch.setenv("COURSE_DATA", str(tmp_path / "class"))
-        put(tmp_path / "class" / "cifar10_jpeg.zip", _made.pack(files))
     loaded = partial("cifar10", **options)
     assert [len(split) for split in loaded] == [90, 10, 40]
     assert loaded.classes == DATASETS["cifar10"].classes
@@ -213,7 +205,7 @@ def test_caltech101(form, tmp_path, monkeypatch, server, add_asset):
         options["folder"] = put(tmp_path / "101_ObjectCategories.tar.gz", tar)
     else:
         path = put(tmp_path / "101_ObjectCategories.tar.gz", tar)
-        folder = assets.unpack("caltech101", path, progress=False)
+        folder = assets.unpack(path)
         inside = folder / "101_ObjectCategories"
         options["folder"] = inside if form == "categories" else folder
     loaded = partial("caltech101", **options)
@@ -356,7 +348,7 @@ def test_auto_downloads_when_a_server_answers(tmp_path, monkeypatch, server):
 @pytest.mark.parametrize(
     ("response", "reason"),
     [
-        (None, "the connection was refused"),
+        (None, "Connection refused"),
         (status(404), "the server answered 404"),
         (html(), "a web page instead of the file"),
         (silent(), "no answer within 3 s"),
@@ -379,12 +371,6 @@ def test_auto_says_why_it_takes_the_embedded_copy(
         quiet("vegetables", "real")
 
 
-def test_auto_names_the_server_not_the_package_that_could_help(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "kagglehub", None)
-    embed(tmp_path, "smoking", _made.embedded_smoking())
-    assert "connection was refused" in quiet("smoking", "auto").reason
-
-
 def test_embedded_never_asks(tmp_path, monkeypatch, server):
     embed(tmp_path, "vegetables", _made.embedded_vegetables())
     server.serve("/GradCAM-Dataset-main.zip", _made.pack(_made.vegetables()))
@@ -402,7 +388,7 @@ def test_embedded_never_asks(tmp_path, monkeypatch, server):
 
 
 def test_missing_archive_of_the_course_is_named():
-    with pytest.raises(AssetUnavailable, match=r"vegetables\.zip.*[\s\S]*incomplete"):
+    with pytest.raises(DatasetError, match=r"vegetables\.zip is not there"):
         quiet("vegetables", "embedded")
 
 

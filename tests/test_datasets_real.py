@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from course_utils import assets
 from course_utils.datasets import load_dataset
 
 FOLDER = Path(
@@ -49,15 +48,6 @@ def test_vegetable_photographs_from_a_server(server, monkeypatch, recwarn):
     by_hue = loaded.train.to_tensors(16).images.float().mean(dim=(2, 3))
     eggplant, cucumber = (by_hue[loaded.train.labels == k].mean(dim=0) for k in (1, 0))
     assert cucumber[1] - cucumber[2] > eggplant[1] - eggplant[2], "cucumbers are greener"
-
-
-@needs_vegetables
-def test_vegetable_archive_is_the_one_in_the_manifest(fresh_assets, capsys):
-    assert assets.contents_digest(VEGETABLES) == assets.asset("vegetables").contents
-    fresh_assets.mkdir()
-    (fresh_assets / VEGETABLES.name).write_bytes(VEGETABLES.read_bytes())
-    assert assets.main(["verify"]) == 0
-    assert "same contents as the copy the course knows" in capsys.readouterr().out
 
 
 @needs_vegetables

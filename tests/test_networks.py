@@ -276,7 +276,7 @@ def test_wrong_hash(served, server, capsys, fresh_assets):
 def test_truncated_file(served, server, capsys, fresh_assets):
     _, body, path = served
     server.serve(path, [status(200), *[dies(body)] * 20])
-    check_stand_in(capsys, "dropped|stopped|bytes")
+    check_stand_in(capsys, "dropped|stopped|bytes|reset")
     assert not list(fresh_assets.rglob("*.pth"))
 
 

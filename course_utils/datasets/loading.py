@@ -173,14 +173,12 @@ def _find(
     if source == "embedded":
         return _embedded(entry, edition), "embedded", ""
     try:
-        path = assets.obtain(entry.asset, progress=progress, offline=False)
+        path = assets.fetch(entry.asset, offline=False)
         return _readable(entry, path, progress=progress), "real", ""
     except assets.AssetUnavailable as unavailable:
         if source == "real" or not entry.embedded:
             raise
-        # that kagglehub is not installed is advice; why the server failed is the reason
-        reasons = [why for why in unavailable.reasons if not why.startswith("kagglehub:")]
-        return _embedded(entry, edition), "embedded", (reasons or unavailable.reasons)[-1]
+        return _embedded(entry, edition), "embedded", unavailable.reasons[-1]
 
 
 def _embedded(entry: Entry, edition: str) -> Path:
@@ -191,7 +189,7 @@ def _embedded(entry: Entry, edition: str) -> Path:
             'load it with source="real", or use the bundled photographs instead: cu.photo_names() '
             "lists them and cu.load_photo(name) opens one.",
         )
-    return assets.embedded(entry.embedded[edition])
+    return assets.embedded_folder() / f"{entry.embedded[edition]}.zip"
 
 
 def _readable(entry: Entry, path: Path, *, progress: bool) -> Path:
@@ -200,8 +198,8 @@ def _readable(entry: Entry, path: Path, *, progress: bool) -> Path:
         return path
     if path.suffix == ".zip" and entry.inner is None:
         return path
-    inner = entry.inner if path.suffix == ".zip" else None
-    return assets.unpack(entry.asset, path, inner=inner, progress=progress)
+    folder = assets.unpack(path)
+    return folder if path.suffix != ".zip" else assets.unpack(next(folder.rglob(entry.inner)))
 
 
 # ---------------------------------------------------------------------------- what is in it
