@@ -356,7 +356,7 @@ def test_cache_that_cannot_be_written_gives_way_to_a_temporary_folder(
 
 
 def test_read_only_cache_is_read(add_asset, server, fresh_assets, monkeypatch):
-    def refuse(*_args, dir, **_options):  # noqa: A002
+    def refuse(*_args, dir, **_options):
         if Path(dir) == fresh_assets:
             raise OSError(errno.EROFS, "Read-only file system")
 
