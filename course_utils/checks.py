@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import numbers
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -16,15 +15,14 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 Result = TypeVar("Result")
+#: Types with enough digits for differences and sums of gradients.
+PRECISE = (torch.float32, torch.float64)
 #: What can be explained: images (N, C, H, W) in, one score per class (N, classes) out.
 Forward = Callable[[Tensor], Tensor]
 #: One class for all images, or one per image.
 Target = int | Sequence[int] | NDArray[np.integer] | Tensor
 #: One number, one image for all, or one image per input. None stands for zeros.
 Baselines = float | Tensor | None
-
-_RANDOM_IN_TRAINING = (_NormBase, _DropoutNd, nn.RReLU, nn.MultiheadAttention)
-_DROP_PATHS = ("StochasticDepth", "DropPath", "DropBlock")
 
 
 def to_numpy(values: Any) -> NDArray:
@@ -44,13 +42,10 @@ def to_numpy(values: Any) -> NDArray:
         values = [to_numpy(value) if isinstance(value, Tensor) else value for value in values]
     if not isinstance(values, Tensor):
         return np.asarray(values)
-    if values.is_floating_point() and values.dtype not in (
-        torch.float16,
-        torch.float32,
-        torch.float64,
-    ):
-        values = values.float()
-    return values.numpy(force=True)
+    try:
+        return values.numpy(force=True)
+    except TypeError:
+        return values.float().numpy(force=True)
 
 
 def check_model(model: Forward, inputs: Tensor) -> None:
@@ -72,28 +67,23 @@ def check_model(model: Forward, inputs: Tensor) -> None:
         )
     if not isinstance(model, nn.Module):
         return
-    if model.training or any(
-        module.training
-        and (isinstance(module, _RANDOM_IN_TRAINING) or type(module).__name__ in _DROP_PATHS)
-        for module in model.modules()
-    ):
+    if model.training or any(m.training and _is_random_in_training(m) for m in model.modules()):
         raise ValueError(
             "model is in training mode, where dropout and batch norm make each call give another "
             "answer. Call model.eval() first."
         )
-    parameter = next((p for p in model.parameters() if p.is_floating_point()), None)
-    if parameter is None:
-        return
-    if parameter.device != inputs.device:
+    first = next((p for p in model.parameters() if p.is_floating_point()), inputs)
+    if (first.device, first.dtype) != (inputs.device, inputs.dtype):
         raise ValueError(
-            f"the model is on {parameter.device}, the images are on {inputs.device}. Move the "
-            f"images with inputs.to({str(parameter.device)!r})."
+            f"the model is {first.dtype} on {first.device}, the images are {inputs.dtype} on "
+            f"{inputs.device}. Move the images with inputs.to({str(first.device)!r}), and convert "
+            "what is not float32: model.float(), inputs.float()."
         )
-    if parameter.dtype != inputs.dtype:
-        raise ValueError(
-            f"the model computes in {parameter.dtype}, the images are {inputs.dtype}. Convert both "
-            "to float32: model.float(), inputs.float()."
-        )
+
+
+def _is_random_in_training(module: nn.Module) -> bool:
+    kinds = (_NormBase, _DropoutNd, nn.RReLU, nn.MultiheadAttention)
+    return isinstance(module, kinds) or type(module).__name__ in ("StochasticDepth", "DropPath")
 
 
 def check_images(images: Tensor, name: str = "inputs") -> Tensor:
@@ -114,20 +104,16 @@ def check_images(images: Tensor, name: str = "inputs") -> Tensor:
             f"{name} must be floating point, because integers have no gradient; got "
             f"{images.dtype}. Convert and normalise the images first."
         )
-    if images.dtype not in (torch.float32, torch.float64):
+    if images.dtype not in PRECISE:
         raise TypeError(
             f"{name} are {images.dtype}, too coarse for explanations: results would be off by up "
             "to tens of per cent. Convert both to float32: model.float(), images.float()."
         )
-    if images.ndim == 3:
-        raise ValueError(
-            f"{name} must have four dimensions (N, C, H, W), got one image {tuple(images.shape)}. "
-            f"Add the batch dimension with {name}[None]."
-        )
     if images.ndim != 4 or images.numel() == 0:
+        advice = f" Add the batch dimension with {name}[None]." if images.ndim == 3 else ""
         raise ValueError(
-            f"{name} must be a batch of at least one image (N, C, H, W), got shape "
-            f"{tuple(images.shape)}."
+            f"{name} must be a batch of at least one image, four dimensions (N, C, H, W), got "
+            f"shape {tuple(images.shape)}.{advice}"
         )
     finite = torch.isfinite(images)
     if not finite.all():
@@ -151,10 +137,8 @@ def expand_baselines(baselines: Baselines, inputs: Tensor) -> Tensor:
     ValueError
         If its shape does not fit the inputs.
     """
-    if baselines is None:
-        baselines = 0.0
-    if isinstance(baselines, numbers.Real):
-        return check_images(torch.full_like(inputs[:1], float(baselines)), "baselines")
+    if baselines is None or isinstance(baselines, numbers.Real):
+        return check_images(torch.full_like(inputs[:1], float(baselines or 0)), "baselines")
     if not isinstance(baselines, Tensor):
         raise TypeError(
             f"baselines must be None (zeros), a number or a tensor, got {type(baselines).__name__}."
@@ -179,17 +163,15 @@ def check_outputs(outputs: Any, n_images: int) -> Tensor:
     ValueError
         If their shape is another.
     """
-    if not isinstance(outputs, Tensor):
-        raise TypeError(
-            f"the model must return a tensor of class scores (N, classes); it returned "
-            f"{type(outputs).__name__}. {advise_wrapper(outputs)}"
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != n_images:
+        is_tensor = isinstance(outputs, Tensor)
+        raise (ValueError if is_tensor else TypeError)(
+            f"the model must return one score per class, a tensor ({n_images}, classes) for "
+            f"{n_images} images; it returned "
+            f"{tuple(outputs.shape) if is_tensor else type(outputs).__name__}. "
+            f"{_advise_wrapper(outputs)}"
         )
-    if outputs.ndim != 2 or len(outputs) != n_images:
-        raise ValueError(
-            f"the model must return one score per class, shape ({n_images}, classes) for "
-            f"{n_images} images; it returned {tuple(outputs.shape)}. {advise_wrapper(outputs)}"
-        )
-    if outputs.dtype not in (torch.float32, torch.float64):
+    if outputs.dtype not in PRECISE:
         raise TypeError(
             f"the model returned scores in {outputs.dtype}, too coarse for explanations. Let it "
             "compute in float32: model.float(), and no autocast within its forward pass."
@@ -197,17 +179,26 @@ def check_outputs(outputs: Any, n_images: int) -> Tensor:
     return outputs
 
 
-def advise_wrapper(outputs: Any) -> str:
-    """Show how to wrap a model that returns something else than scores, in a module."""
+def check_differentiable(scores: Tensor) -> None:
+    """Raise ValueError unless the scores have a gradient."""
+    if not scores.requires_grad:
+        raise ValueError(
+            "the scores do not depend on what is explained (the images, or a layer's output) in a "
+            "differentiable way: look for torch.no_grad(), detach() or argmax in the forward pass."
+        )
+
+
+def _advise_wrapper(outputs: Any) -> str:
+    """Show the lines that make a module of a network that returns something else."""
     pick = ".logits"
     if isinstance(outputs, dict):
         pick = f"[{next((k for k, v in outputs.items() if isinstance(v, Tensor)), 'logits')!r}]"
     elif isinstance(outputs, list | tuple):
         pick = "[0]"
     elif isinstance(outputs, Tensor):
-        pick = ".flatten(1)" if outputs.ndim > 2 else "[:, None]"
+        pick = "[:, None]" if outputs.ndim < 2 else ".flatten(2).mean(2)"
     return (
-        "Wrap it in a module that returns the scores, and explain that one, for example:\n"
+        "Wrap it in a module that returns the scores, and explain that one:\n"
         "    class Scores(torch.nn.Sequential):\n"
         "        def forward(self, images):\n"
         f"            return super().forward(images){pick}\n"
@@ -241,17 +232,12 @@ def check_targets(target: Target, n_images: int, n_classes: int, device: torch.d
             f"target must be a class index or one per image, got {target!r}. "
             "network.top_k(images) gives the indices of the predicted classes."
         )
-    if classes.ndim > 2 or (classes.ndim == 2 and classes.shape[1] != 1):
-        raise ValueError(
-            f"target must be one class, or one for each of the {n_images} images; got shape "
-            f"{classes.shape}. For one-hot targets pass target.argmax(1)."
-        )
-    classes = classes.reshape(-1)
-    if len(classes) not in {1, n_images}:
+    if classes.size not in {1, n_images} or classes.size != max(classes.shape, default=1):
         raise ValueError(
             f"target must be one class, or one for each of the {n_images} images; got "
-            f"{len(classes)} classes."
+            f"{classes.size} of shape {classes.shape}. For one-hot targets: target.argmax(1)."
         )
+    classes = classes.reshape(-1)
     wrong = (classes < 0) | (classes >= n_classes)
     if wrong.any():
         raise IndexError(
@@ -291,6 +277,11 @@ def default_chunk_size(images: Tensor) -> int:
     return max(1, (32 if on_gpu else 8) * 224**2 // (images.shape[-1] * images.shape[-2]))
 
 
+def gradient_chunk_size(images: Tensor) -> int:
+    """Images per pass where all activations are stored for a backward pass: 64 at most on a CPU."""
+    return min(default_chunk_size(images), 64 if images.device.type == "cpu" else 256)
+
+
 @contextlib.contextmanager
 def unchanged(model: Forward) -> Iterator[None]:
     """Leave a model and PyTorch's random state as they were, however the block ends.
@@ -302,37 +293,30 @@ def unchanged(model: Forward) -> Iterator[None]:
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     tables = [vars(module) for module in modules]
     values = [value for table in tables for value in table.values()]
-    containers = [
-        (value, _shallow_copy(value))
-        for value in [*tables, *values]
-        if isinstance(value, dict | list | set | deque)
-    ]
-    buffers = [buffer for table in tables for buffer in table.get("_buffers", {}).values()]
+    dicts = [(d, dict(d)) for d in [*tables, *values] if isinstance(d, dict)]
+    lists = [(value, list(value)) for value in values if isinstance(value, list)]
     tensors = [
         (tensor, tensor._version, tensor.detach().clone())
-        for tensor in (*values, *buffers)
+        for tensor in [*values, *(b for table in tables for b in table.get("_buffers", {}).values())]
         if isinstance(tensor, Tensor) and not tensor.is_inference()
     ]
-    parameters = [
-        (parameter, parameter.requires_grad, parameter.grad)
-        for parameter in (model.parameters() if modules else ())
-    ]
+    parameters = [(p, p.requires_grad, p.grad) for m in modules[:1] for p in m.parameters()]
 
-    def restore() -> None:
-        for container, before in containers:
-            _put_back(container, before)
-        with torch.no_grad():
-            for tensor, version, before in tensors:
-                if tensor._version != version:
-                    tensor.copy_(before)
+    def restore() -> None:  # only what differs: other threads may use the model
+        for now, before in dicts:
+            for name in [name for name in now if name not in before]:
+                del now[name]
+            now.update({k: v for k, v in before.items() if k not in now or now[k] is not v})
+        for now, before in lists:
+            now[:] = before
+        for tensor, version, before in tensors:
+            if tensor._version != version:
+                tensor.detach().copy_(before)
         for parameter, requires_grad, gradient in parameters:
-            if parameter.requires_grad != requires_grad:
-                parameter.requires_grad_(requires_grad)
-            parameter.grad = gradient
+            parameter.requires_grad_(requires_grad).grad = gradient
 
-    cuda = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     try:
-        with torch.random.fork_rng(devices=cuda):
+        with torch.random.fork_rng(["cuda"] if torch.cuda.is_initialized() else []):
             yield
     finally:
         try:
@@ -340,25 +324,3 @@ def unchanged(model: Forward) -> Iterator[None]:
         except KeyboardInterrupt:  # in the middle of it: once more, from the start
             restore()
             raise
-
-
-def _shallow_copy(container: Any) -> dict | list:
-    return dict(container) if isinstance(container, dict) else list(container)
-
-
-def _put_back(container: Any, before: dict | list) -> None:
-    """Give a container its old content; touch only what differs, for other threads may read it."""
-    if isinstance(container, dict):
-        for name in [name for name in container if name not in before]:
-            del container[name]
-        for name, value in before.items():
-            if name not in container or container[name] is not value:
-                container[name] = value
-        if list(container) != list(before):  # hooks and children are called in this order
-            container.clear()
-            container.update(before)
-    elif len(container) != len(before) or any(
-        now is not then for now, then in zip(container, before, strict=True)
-    ):
-        container.clear()
-        (container.update if isinstance(container, set) else container.extend)(before)

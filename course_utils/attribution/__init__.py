@@ -9,13 +9,12 @@ For everything else use Captum itself.
 
 from .deeplift import deeplift
 from .gradcam import grad_cam
-from .paths import PathAttribution, PathGradients, integrated_gradients, path_gradients
+from .paths import PathAttribution, integrated_gradients, path_gradients
 from .quadrature import METHODS, quadrature
 
 __all__ = [
     "METHODS",
     "PathAttribution",
-    "PathGradients",
     "deeplift",
     "grad_cam",
     "integrated_gradients",

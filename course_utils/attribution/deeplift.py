@@ -29,29 +29,18 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .. import runtime
-from ..checks import (
-    Baselines,
-    Forward,
-    Target,
-    check_chunk_size,
-    check_images,
-    check_model,
-    check_outputs,
-    check_targets,
-    default_chunk_size,
-    expand_baselines,
-)
+from .. import checks
+from .guard import guarded
 from .paths import PathAttribution
 
 # By the name that PyTorch gives them; a trailing underscore (in place) is cut off first.
 # fmt: off
-_ELEMENTWISE = frozenset({
+_ELEMENTWISE = frozenset((
     "relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish",
     "softplus", "sigmoid", "logsigmoid", "log_sigmoid", "tanh", "softsign", "hardtanh",
     "hardswish", "hardsigmoid", "hardshrink", "softshrink", "tanhshrink", "threshold", "_threshold",
     "clamp", "clip", "abs", "exp", "log", "sqrt", "rsqrt", "square", "pow", "reciprocal",
-})
+))
 # fmt: on
 _POOLINGS = {f"{kind}max_pool{n}d" for kind in ("", "adaptive_") for n in (1, 2, 3)}
 _MAXIMA = frozenset({"amax", *_POOLINGS})
@@ -61,12 +50,12 @@ _PRODUCTS = frozenset({"mul", "multiply"})
 TOLERATED = 1e-3
 
 
-@torch.inference_mode(False)
+@guarded
 def deeplift(
-    model: Forward,
+    model: checks.Forward,
     inputs: Tensor,
-    target: Target,
-    baselines: Baselines = None,
+    target: checks.Target,
+    baselines: checks.Baselines = None,
     *,
     chunk_size: int | None = None,
 ) -> PathAttribution:
@@ -106,52 +95,50 @@ def deeplift(
     TypeError, ValueError, IndexError
         As for `integrated_gradients`.
     """
-    runtime.tune_allocator()
-    inputs = check_images(inputs)
-    baselines = expand_baselines(baselines, inputs).expand_as(inputs)
-    check_model(model, inputs)
-    check_chunk_size(chunk_size)
-    size = max(1, (chunk_size or default_chunk_size(inputs)) // 2)
+    inputs = checks.check_images(inputs)
+    baselines = checks.expand_baselines(baselines, inputs).expand_as(inputs)
+    checks.check_model(model, inputs)
+    checks.check_chunk_size(chunk_size)
+    precise = torch.float32 if inputs.device.type == "mps" else torch.float64
+    size = max(1, (chunk_size or checks.gradient_chunk_size(inputs)) // 2)
     parts: list[tuple[Tensor, Tensor]] = []
-    for start in range(0, len(inputs), size):
-        images = slice(start, start + size)
+    for images in torch.arange(len(inputs)).split(size):
         pair = torch.cat([inputs[images], baselines[images]])
         with torch.no_grad():
-            outputs = check_outputs(model(pair), len(pair))
-        targets = check_targets(target, len(inputs), outputs.shape[1], inputs.device)[images]
-        at_image, at_baseline = outputs.gather(1, targets.repeat(2)[:, None]).view(2, -1)
+            outputs = checks.check_outputs(model(pair.clone()), len(pair))
+        targets = checks.check_targets(target, len(inputs), outputs.shape[1], inputs.device)[images]
+        scores = outputs.gather(1, targets.repeat(2)[:, None]).view(2, -1)
         attributions = _multipliers(model, pair, targets) * (inputs[images] - baselines[images])
-        parts.append((attributions, at_image - at_baseline))
-    attributions, differences = (torch.cat(column) for column in zip(*parts, strict=True))
-    delta = attributions.flatten(1).sum(1) - differences
-    _warn_if_incomplete(delta, differences)
-    return PathAttribution(attributions, delta)
+        parts.append((attributions, scores.to(precise)))
+    attributions = torch.cat([part for part, _ in parts])
+    scores = torch.cat([part for _, part in parts], dim=1)
+    delta = attributions.flatten(1).sum(1, dtype=precise) - (scores[0] - scores[1])
+    _warn_if_incomplete(delta, scores, torch.finfo(inputs.dtype).eps)
+    return PathAttribution(attributions, delta.to(inputs.dtype))
 
 
-def _multipliers(model: Forward, pair: Tensor, targets: Tensor) -> Tensor:
+def _multipliers(model: checks.Forward, pair: Tensor, targets: Tensor) -> Tensor:
     """Walk back from the targets' scores to the images: Δscore per Δinput (N, C, H, W)."""
     with torch.enable_grad():
         pair = pair.requires_grad_()
         with _Rules():
             outputs = model(pair.clone())  # a leaf could not be changed in place
         scores = outputs[: len(targets)].gather(1, targets[:, None])
-        if not scores.requires_grad:
-            raise ValueError(
-                "the model's scores do not depend on the images in a differentiable way; look for "
-                "torch.no_grad(), detach() or argmax in its forward pass."
-            )
+        checks.check_differentiable(scores)
         (multipliers,) = torch.autograd.grad(scores.sum(), pair)
     return multipliers[: len(targets)]
 
 
-def _warn_if_incomplete(delta: Tensor, differences: Tensor) -> None:
-    worst = int(delta.abs().sub(TOLERATED * differences.abs()).argmax())
-    error, difference = float(delta[worst]), float(differences[worst])
-    if abs(error) > max(TOLERATED * abs(difference), 1e-4):
+def _warn_if_incomplete(delta: Tensor, scores: Tensor, eps: float) -> None:
+    differences = scores[0] - scores[1]
+    # of scores that hardly differ only their own digits can be asked for
+    tolerated = torch.maximum(TOLERATED * differences.abs(), 1e3 * eps * scores.abs().amax(0))
+    worst = int((delta.abs() - tolerated).argmax())
+    if delta[worst].abs() > tolerated[worst]:
         warnings.warn(
             f"DeepLift is not complete on this network: the attributions of image {worst} miss the "
-            f"score difference of {difference:.4g} by {error:.3g}. Some non-linearity has no rule "
-            "here, and its gradient was used instead.",
+            f"score difference of {float(differences[worst]):.4g} by {float(delta[worst]):.3g}. "
+            "Some non-linearity has no rule here, and its gradient was used instead.",
             stacklevel=4,  # the caller of deeplift, past its decorator
         )
 
@@ -162,30 +149,30 @@ class _Rules(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        kwargs = kwargs or {}
+        kwargs = dict(kwargs or {})
+        if not args and "input" in kwargs:
+            args = (kwargs.pop("input"),)
+        features, *others = args or (None,)
+        if not isinstance(features, Tensor) or not features.requires_grad:
+            return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         in_place = kwargs.get("inplace", False) or (name.endswith("_") and name[:1] != "_")
         name = name.rstrip("_")
-        features = args[0] if args else None
-        if not isinstance(features, Tensor) or not features.requires_grad:
-            return func(*args, **kwargs)
         if name in _ELEMENTWISE or name in _MAXIMA:
-            rule = _Rescale if name in _ELEMENTWISE else _CrossMax
-            changed = rule.apply(
+            rule = _rescale if name in _ELEMENTWISE else _cross_max
+            # relu(x, True) is in place too, max_pool2d(x, 2, 2, 0, 1, True) is not
+            in_place |= name in _ELEMENTWISE and any(other is True for other in others)
+            # a leaf, which the rule records from, cannot be changed in place
+            changed = _Recorded.apply(
                 features,
-                # a leaf, which the rule records from, cannot be changed in place
-                lambda leaf: func(leaf.clone() if in_place else leaf, *args[1:], **kwargs),
+                lambda leaf: func(leaf.clone() if in_place else leaf, *others, **kwargs),
+                rule,
             )
-            return features.copy_(changed) if in_place else changed
-        if name in _PRODUCTS and _depends(args[1]):
-            product = _product(features, args[1])
-            return features.copy_(product) if in_place else product
-        return func(*args, **kwargs)
-
-
-def _depends(factor: object) -> bool:
-    """Whether a factor is an activation, and not a number or a constant."""
-    return isinstance(factor, Tensor) and factor.requires_grad
+        elif name in _PRODUCTS and isinstance(others[0], Tensor) and others[0].requires_grad:
+            changed = _product(features, others[0])
+        else:
+            return func(*args, **kwargs)
+        return features.copy_(changed) if in_place else changed
 
 
 def _halves(pair: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,63 +181,64 @@ def _halves(pair: Tensor) -> tuple[Tensor, Tensor]:
     return images, baselines
 
 
-def _divide(change: Tensor, by: Tensor, otherwise: Tensor) -> Tensor:
-    """Divide, where `by` is more than rounding; elsewhere take `otherwise`."""
-    large = by.abs() > 10 * torch.finfo(by.dtype).eps
-    return torch.where(large, change / torch.where(large, by, 1), otherwise)
-
-
 class _Recorded(torch.autograd.Function):
-    """A function with its usual values, whose own graph is kept for a rule to differentiate."""
+    """A function with its usual values, and a rule that takes the place of its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, pair: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(ctx: Any, pair: Tensor, function: Callable, rule: Callable) -> Tensor:
+        if pair.dtype not in checks.PRECISE:
+            raise TypeError(f"the model computes in {pair.dtype}, too coarse for DeepLift.")
         with torch.enable_grad():
             inputs = pair.detach().clone().requires_grad_()
             outputs = function(inputs)
         ctx.save_for_backward(inputs, outputs)
+        ctx.rule = rule
         return outputs.detach().clone()  # both are copies: the network may go on in place
 
-
-class _Rescale(_Recorded):
-    """Rescale rule: multiplier Δy / Δx, and the gradient where nothing changed."""
-
     @staticmethod
-    def backward(ctx: Any, multipliers: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, multipliers: Tensor) -> tuple[Tensor, None, None]:
         inputs, outputs = ctx.saved_tensors
-        (x, x_base), (y, y_base) = _halves(inputs), _halves(outputs)
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(outputs, inputs, multipliers)
-        incoming, _ = _halves(multipliers)
-        rescaled = _divide(incoming * (y - y_base), x - x_base, _halves(gradient)[0])
-        return torch.cat([rescaled, rescaled]), None
+
+        def pull_back(cotangents: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.enable_grad():
+                return _halves(torch.autograd.grad(outputs, inputs, cotangents)[0])
+
+        multipliers = ctx.rule(*_halves(inputs), *_halves(outputs), multipliers, pull_back)
+        return torch.cat([multipliers, multipliers]), None, None
 
 
-class _CrossMax(_Recorded):
+def _rescale(
+    x: Tensor, x_base: Tensor, y: Tensor, y_base: Tensor, multipliers: Tensor, pull_back: Callable
+) -> Tensor:
+    """Rescale rule: Δy / Δx; and the gradient where nothing changed but by rounding.
+
+    Where both changes are rounding, so is their quotient. What counts as rounding is relative to
+    the values themselves: a network may compute with numbers of any size.
+    """
+    incoming, gradient = _halves(multipliers)[0], pull_back(multipliers)[0]
+    change, effect, eps = x - x_base, y - y_base, torch.finfo(x.dtype).eps
+    same = change.abs() <= 10 * eps * torch.maximum(x.abs(), x_base.abs())
+    noise = 32 * eps * incoming.abs() * torch.maximum(y.abs(), y_base.abs())
+    drowned = ((incoming * effect).abs() <= noise) & ((gradient * change).abs() <= noise)
+    quotient = effect / torch.where(change == 0, 1, change)
+    return torch.where(same | drowned, gradient, incoming * quotient)
+
+
+def _cross_max(
+    x: Tensor, x_base: Tensor, y: Tensor, y_base: Tensor, multipliers: Tensor, pull_back: Callable
+) -> Tensor:
     """Cross-max: up from y' to the larger maximum by the image, down to y by the baseline."""
-
-    @staticmethod
-    def backward(ctx: Any, multipliers: Tensor) -> tuple[Tensor, None]:
-        inputs, outputs = ctx.saved_tensors
-        (x, x_base), (y, y_base) = _halves(inputs), _halves(outputs)
-        top = torch.maximum(y, y_base)
-        incoming, _ = _halves(multipliers)
-        changes = torch.cat([incoming * (top - y_base), incoming * (y - top)])
-        with torch.enable_grad():
-            (routed,) = torch.autograd.grad(outputs, inputs, changes)
-        contributions = sum(_halves(routed))
-        change = x - x_base
-        rescaled = _divide(contributions, change, torch.zeros_like(change))
-        return torch.cat([rescaled, rescaled]), None
+    incoming, top = _halves(multipliers)[0], torch.maximum(y, y_base)
+    routed = sum(pull_back(torch.cat([incoming * (top - y_base), incoming * (y - top)])))
+    change = x - x_base
+    # a sender's own change is at least the step that it is credited with: no noise is blown up
+    return routed / torch.where(change == 0, 1, change)
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:
     """Multiply two activations; each one's multiplier is the mean of the other's two values."""
-    left_mean, right_mean = (_mean_of_pair(factor.detach()) for factor in (left, right))
+    left_mean, right_mean = (
+        torch.cat([sum(_halves(factor.detach())) / 2] * 2) for factor in (left, right)
+    )
     linear = left * right_mean + left_mean * right  # has the multipliers, but another value
     return linear + ((left * right) - linear).detach()
-
-
-def _mean_of_pair(pair: Tensor) -> Tensor:
-    mean = sum(_halves(pair)) / 2
-    return torch.cat([mean, mean])

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import runtime
-from ..checks import (
-    Target,
-    check_chunk_size,
-    check_images,
-    check_model,
-    check_outputs,
-    check_targets,
-    default_chunk_size,
-    in_fastest_layout,
-)
+from .. import checks
+from .guard import guarded
 
 
-@torch.inference_mode(False)
+@guarded
 def grad_cam(
     model: nn.Module,
     inputs: Tensor,
-    target: Target,
+    target: checks.Target,
     layer: nn.Module | str,
     *,
     relu: bool = True,
@@ -53,7 +43,10 @@ def grad_cam(
     target : int, sequence of int, or Tensor (N,)
         Class to explain, one for all images or one for each.
     layer : torch.nn.Module or str
-        One of the model's modules, or its dotted name, whose output is (N, K, H', W').
+        One of the model's modules, or its dotted name. Its output is (N, K, H', W'); or
+        (N, H', W', K) as in Swin, which is told by the picture's ratio of height to width; or
+        tokens (N, H' * W', K) as in vision transformers, with or without a class token before
+        them (take a block before the last, whose tokens of places the class no longer reads).
     relu : bool
         Keep only what speaks for the class, as the paper does; False keeps the sign.
     upsample : bool
@@ -70,95 +63,98 @@ def grad_cam(
     Raises
     ------
     TypeError, ValueError, IndexError
-        As for `integrated_gradients`; ValueError also for a layer that is not in the model, is
-        called not once but never or repeatedly, or does not return (N, K, H', W').
+        As for `integrated_gradients`; TypeError also for a function, which has no layers, and
+        ValueError for a layer that is not in the model, is called not once but never or repeatedly,
+        or returns something else.
     """
-    runtime.tune_allocator()
-    inputs = check_images(inputs)
-    check_model(model, inputs)
+    inputs = checks.check_images(inputs)
+    checks.check_model(model, inputs)
+    checks.check_chunk_size(chunk_size)
     layer = _find_layer(model, layer)
-    check_chunk_size(chunk_size)
-    size = chunk_size or default_chunk_size(inputs)
-    result, _ = in_fastest_layout(lambda images: _maps(model, images, target, layer, size), inputs)
+    size = chunk_size or checks.default_chunk_size(inputs)
+
+    def signed_maps(images: Tensor) -> Tensor:
+        parts = []
+        for chosen in torch.arange(len(images)).split(size):
+            features, outputs = _run_cut_at(layer, model, images[chosen])
+            targets = checks.check_targets(target, len(images), outputs.shape[1], images.device)
+            scores = outputs.gather(1, targets[chosen, None])
+            checks.check_differentiable(scores)
+            (gradients,) = torch.autograd.grad(scores.sum(), features)
+            weights = _as_maps(gradients, images).mean((2, 3), keepdim=True)
+            parts.append((weights * _as_maps(features.detach(), images)).sum(1, keepdim=True))
+        return torch.cat(parts)
+
+    result, _ = checks.in_fastest_layout(signed_maps, inputs)
     result = F.relu(result) if relu else result
     if not upsample:
         return result
     return F.interpolate(result, inputs.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def _maps(model: nn.Module, inputs: Tensor, target: Target, layer: nn.Module, size: int) -> Tensor:
-    """Compute the signed maps (N, 1, H', W') of all images, `size` at a time."""
-    maps = []
-    for start in range(0, len(inputs), size):
-        images = inputs[start : start + size]
-        with _cut_at(layer) as cuts:
-            outputs = check_outputs(model(images), len(images))
-        targets = check_targets(target, len(inputs), outputs.shape[1], inputs.device)
-        scores = outputs.gather(1, targets[start : start + size, None])
-        maps.append(_weighted_maps(_only(cuts), scores))
-    return torch.cat(maps)
-
-
-def _weighted_maps(features: Tensor, scores: Tensor) -> Tensor:
-    if not scores.requires_grad:
-        raise ValueError(
-            "the scores do not depend on this layer in a differentiable way: look for "
-            "torch.no_grad() or detach() after it."
-        )
-    (gradients,) = torch.autograd.grad(scores.sum(), features)
-    weights = gradients.mean(dim=(2, 3), keepdim=True)
-    return (weights * features.detach()).sum(dim=1, keepdim=True)
-
-
-@contextlib.contextmanager
-def _cut_at(layer: nn.Module) -> Iterator[list[Tensor]]:
+def _run_cut_at(layer: nn.Module, model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Compute without a graph up to the layer's output, which becomes the graph's leaf."""
     cuts: list[Tensor] = []
 
-    def cut(_layer: nn.Module, _inputs: object, output: object) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim != 4:
-            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ValueError(
-                f"Grad-CAM needs a layer that returns feature maps (N, K, H, W); this one "
-                f"returned {shape}. Choose a convolutional layer."
-            )
-        leaf = output.detach().requires_grad_()
-        cuts.append(leaf)
+    def cut(_layer: nn.Module, _inputs: Any, output: Any) -> Tensor:
+        if not isinstance(output, Tensor):
+            raise _unfit(type(output).__name__)
+        cuts.append(output.detach().requires_grad_())
         torch.set_grad_enabled(True)
-        return leaf.clone()  # an in-place ReLU may follow, and must not change the leaf
+        return cuts[-1].clone()  # an in-place ReLU may follow, and must not change the leaf
 
     handle = layer.register_forward_hook(cut)
     try:
-        with torch.no_grad():  # restores the caller's grad mode, however it ends
-            yield cuts
+        with torch.no_grad():  # restores the grad mode, however it ends
+            outputs = checks.check_outputs(model(images.clone()), len(images))
     finally:
         handle.remove()
-
-
-def _only(cuts: list[Tensor]) -> Tensor:
     if len(cuts) != 1:
         raise ValueError(
             f"the model called this layer {len(cuts)} times for one batch; Grad-CAM needs a layer "
             "that is called exactly once."
         )
-    return cuts[0]
+    return cuts[0], outputs
+
+
+def _as_maps(features: Tensor, images: Tensor) -> Tensor:
+    """Bring a layer's output to (N, K, H', W')."""
+    height, width = images.shape[2:]
+    if features.ndim == 3:
+        for first in (0, 1):  # a token for each place, or a class token before them
+            n_places = features.shape[1] - first
+            rows = round((n_places * height / width) ** 0.5)
+            if n_places == rows * round(rows * width / height) > 1:
+                return features[:, first:].transpose(1, 2).unflatten(2, (rows, -1))
+    if features.ndim != 4:
+        raise _unfit(tuple(features.shape))
+    first, second, third = features.shape[1:]
+    if abs(first * width - second * height) < abs(second * width - third * height):
+        return features.permute(0, 3, 1, 2)
+    return features
+
+
+def _unfit(returned: Any) -> ValueError:
+    return ValueError(
+        "Grad-CAM needs a layer that returns feature maps (N, K, H, W) or (N, H, W, K), or a token "
+        f"for each place (N, H * W, K); this one returned {returned}. Choose a convolution or a "
+        "norm, inside this layer or before the places are flattened or pooled away."
+    )
 
 
 def _find_layer(model: nn.Module, layer: nn.Module | str) -> nn.Module:
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module with layers, got {type(model).__name__}.")
-    if isinstance(layer, str):
-        try:
-            return model.get_submodule(layer)
-        except AttributeError:
-            names = [name for name, _ in model.named_modules() if name]
-            raise ValueError(
-                f"the model has no layer {layer!r}. Its layers: {', '.join(names[:40])}"
-                + (", …" if len(names) > 40 else "")
-            ) from None
-    if not isinstance(layer, nn.Module) or all(layer is not module for module in model.modules()):
-        raise ValueError(
-            f"layer must be one of the model's own modules or the name of one, got "
-            f"{type(layer).__name__}."
+        raise TypeError(
+            f"Grad-CAM looks into a layer, so model must be a torch.nn.Module, got "
+            f"{type(model).__name__}. Make what your function does the forward pass of a module."
         )
-    return layer
+    modules = dict(model.named_modules())
+    if isinstance(layer, nn.Module) and any(layer is module for module in modules.values()):
+        return layer
+    if not isinstance(layer, str) or layer not in modules:
+        names = ", ".join(list(modules)[1:41])
+        raise ValueError(
+            "layer must be one of the model's own modules or the name of one; it has no layer "
+            f"{layer!r}. Its layers: {names}{', …' if len(modules) > 41 else ''}"
+        )
+    return modules[layer]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .. import runtime
-from ..checks import Baselines, Forward, Target
-from ._passes import Path
+from .. import checks, runtime
+from .folding import fold_batch_norm
+from .guard import guarded
 from .quadrature import quadrature
 
 
@@ -59,13 +57,13 @@ class PathGradients(NamedTuple):
     gradients: Tensor | None
 
 
-@torch.inference_mode(False)
+@guarded
 def integrated_gradients(
-    model: Forward,
+    model: checks.Forward,
     inputs: Tensor,
-    target: Target,
+    target: checks.Target,
     *,
-    baselines: Baselines = None,
+    baselines: checks.Baselines = None,
     n_steps: int = 50,
     method: str = "gausslegendre",
     chunk_size: int | None = None,
@@ -98,16 +96,14 @@ def integrated_gradients(
     method : str
         Quadrature; see `quadrature`.
     chunk_size : int, optional
-        Images per forward and backward pass. By default about as many as store 320 MiB of
-        activations on a CPU, 1 GiB on MPS and 2 GiB on CUDA (more gain little), and a number that
-        divides `n_steps` where one is near: for 50 or 1,000 steps 10 on `efficientnet_lite0` and
-        25 on `squeezenet1_1`.
+        Images per forward and backward pass; by default 8 of 224 x 224 on a CPU, more of smaller
+        ones or on a GPU. It decides the memory, and more gain little.
     progress : bool
         Show a progress bar if it takes more than a second.
     fast : bool
-        Compute the same function in a cheaper way: images channels-last on a CPU, batch norm
-        folded into the convolutions before it where that is safe (`folding.fold_batch_norm`) and
-        gives the same scores, and 1x1 convolutions as matrix products (`pointwise`). False computes exactly as the model would by itself. See the notes.
+        Compute the same function in a cheaper way: images channels-last on a CPU, and batch norm
+        folded into the convolutions before it where that gives the same scores. False computes
+        exactly as the model would by itself. See the notes.
 
     Returns
     -------
@@ -141,32 +137,30 @@ def integrated_gradients(
     >>> integrated_gradients(model, copies, 3, baselines=baselines).attributions.mean(0)
     """  # noqa: E501 - the equation
     alphas, weights = quadrature(method, n_steps)
-    path = Path(model, inputs, target, baselines, chunk_size, fast)
-    attributions = torch.empty_like(path.inputs, memory_format=torch.contiguous_format)
-    total = len(path.inputs) * n_steps
-    steps_at_once = chunk_size or _even_size(n_steps, path.chunk_size)
-    with _progress_bar(progress, total, "Integrated gradients") as bar:
-        for images in _parts(len(path.inputs), max(1, path.chunk_size // n_steps)):
-            difference = path.difference(images)
-            integral = torch.zeros_like(difference, dtype=path.precise)
-            for steps in _parts(n_steps, steps_at_once):
-                gradients = path.gradients(images, alphas[steps]).gradients
-                for at_step, weight in zip(gradients.unbind(1), weights[steps], strict=True):
-                    integral.add_(at_step, alpha=float(weight))
-                bar.update(gradients.shape[0] * gradients.shape[1])
-            attributions[images] = (integral * difference).to(path.inputs.dtype)
-    sums = torch.stack([image.sum(dtype=path.precise) for image in attributions])
-    return PathAttribution(attributions, (sums - path.score_difference).to(path.inputs.dtype))
+    path = _Path(model, inputs, target, baselines, chunk_size, fast)
+    inputs = path.inputs
+    attributions = torch.empty_like(inputs, memory_format=torch.contiguous_format)
+    with _progress_bar(progress, len(inputs) * n_steps, "Integrated gradients") as bar:
+        for images in torch.arange(len(inputs)).split(max(1, path.chunk_size // n_steps)):
+            integral = 0.0
+            for steps in torch.arange(n_steps).split(path.chunk_size):
+                _, _, gradients = path.follow(images, alphas[steps])
+                gradients = gradients.to(path.precise)
+                integral += torch.einsum("s,ns...->n...", weights[steps].to(gradients), gradients)
+                bar.update(len(images) * len(steps))
+            attributions[images] = (integral * path.difference(images)).to(inputs)
+    delta = attributions.flatten(1).sum(1, dtype=path.precise) - path.score_differences
+    return PathAttribution(attributions, delta.to(inputs))
 
 
-@torch.inference_mode(False)
+@guarded
 def path_gradients(
-    model: Forward,
+    model: checks.Forward,
     inputs: Tensor,
     target: int | Tensor,
     *,
     alphas: Tensor,
-    baselines: Baselines = None,
+    baselines: checks.Baselines = None,
     keep_gradients: bool = False,
     chunk_size: int | None = None,
     progress: bool = True,
@@ -201,49 +195,92 @@ def path_gradients(
     TypeError, ValueError, IndexError
         As for `integrated_gradients`; ValueError also for more than one image, or no positions.
     """
-    path = Path(model, inputs, target, baselines, chunk_size, fast)
+    path = _Path(model, inputs, target, baselines, chunk_size, fast)
     if len(path.inputs) != 1:
         raise ValueError(f"inputs must be one image (1, C, H, W), got {len(path.inputs)} images.")
     alphas = torch.as_tensor(alphas, dtype=torch.float64, device="cpu")
     if alphas.ndim != 1 or len(alphas) == 0 or not torch.isfinite(alphas).all():
         raise ValueError(f"alphas must be finite numbers (S,), got shape {tuple(alphas.shape)}.")
-    one = slice(0, 1)
-    difference = path.difference(one)[0]
+    only = torch.tensor([0])
     parts: list[tuple[Tensor, ...]] = []
     with _progress_bar(progress, len(alphas), "Gradients along the path") as bar:
-        for steps in _parts(len(alphas), chunk_size or _even_size(len(alphas), path.chunk_size)):
-            chunk = path.gradients(one, alphas[steps])
-            gradients = chunk.gradients[0]
+        for steps in torch.arange(len(alphas)).split(path.chunk_size):
+            scores, outputs, (gradients,) = path.follow(only, alphas[steps])
             precise = gradients.to(path.precise)
-            slopes = (precise * difference).flatten(1).sum(1)
+            slopes = (precise * path.difference(only)).flatten(1).sum(1)
             norms = precise.flatten(1).norm(dim=1)
             kept = gradients.contiguous() if keep_gradients else gradients[:0]
-            parts.append((chunk.scores[0], slopes, norms, chunk.outputs, kept))
-            bar.update(len(gradients))
-    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
-    logits, slopes, norms, outputs, kept = (column.to(path.inputs.dtype) for column in columns)
-    alphas = alphas.to(path.inputs)
-    return PathGradients(alphas, logits, slopes, norms, outputs, kept if keep_gradients else None)
+            parts.append((scores[0], slopes, norms, outputs, kept))
+            bar.update(len(steps))
+    *columns, kept = (torch.cat(column).to(path.inputs) for column in zip(*parts, strict=True))
+    return PathGradients(alphas.to(path.inputs), *columns, kept if keep_gradients else None)
+
+
+class _Path:
+    """Checked inputs, the scores at both ends, and gradients in between."""
+
+    def __init__(
+        self,
+        model: checks.Forward,
+        inputs: Tensor,
+        target: checks.Target,
+        baselines: checks.Baselines,
+        chunk_size: int | None,
+        fast: bool,
+    ) -> None:
+        self.inputs = checks.check_images(inputs)
+        self.baselines = checks.expand_baselines(baselines, self.inputs)
+        checks.check_model(model, self.inputs)
+        checks.check_chunk_size(chunk_size)
+        # the same for any number of steps, and so is the memory
+        self.chunk_size = chunk_size or checks.gradient_chunk_size(self.inputs)
+        # sums over thousands of gradients are kept in double precision, which MPS does not have
+        self.precise = torch.float32 if self.inputs.device.type == "mps" else torch.float64
+        self.forward = model
+        n_images = len(self.inputs)
+        ends = torch.cat([self.inputs, self.baselines])
+        outputs, self.layout = checks.in_fastest_layout(self._outputs, ends, fast)
+        self.targets = checks.check_targets(target, n_images, outputs.shape[1], ends.device)
+        at_inputs, at_baselines = (
+            scores.expand(n_images, -1).gather(1, self.targets[:, None]).squeeze(1)
+            for scores in outputs.to(self.precise).split([n_images, len(self.baselines)])
+        )
+        self.score_differences = at_inputs - at_baselines
+        if fast:
+            some = slice(n_images - 1, n_images + 1)  # an image and a baseline
+            compared = ends[some].contiguous(memory_format=self.layout)
+            self.forward = fold_batch_norm(model, compared, outputs[some]) or model
+
+    def difference(self, images: Tensor) -> Tensor:
+        """Subtract the baselines from some of the images (n, C, H, W)."""
+        return self.inputs[images] - self._start(images)
+
+    def follow(self, images: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Go to s positions of n images: scores (n, s), outputs (n * s, classes), gradients."""
+        steps = alphas.to(self.inputs).view(1, -1, 1, 1, 1)
+        points = self._start(images)[:, None] + steps * self.difference(images)[:, None]
+        shape = points.shape[:2]
+        points = points.flatten(0, 1).contiguous(memory_format=self.layout)
+        targets = self.targets[images].repeat_interleave(shape[1])
+        with torch.enable_grad():
+            points.requires_grad_()
+            outputs = self.forward(points.clone())  # a leaf could not be changed in place
+            scores = outputs.gather(1, targets[:, None])
+            checks.check_differentiable(scores)
+            (gradients,) = torch.autograd.grad(scores.sum(), points)
+        return scores.detach().view(shape), outputs.detach(), gradients.unflatten(0, shape)
+
+    def _start(self, images: Tensor) -> Tensor:
+        return self.baselines if len(self.baselines) == 1 else self.baselines[images]
+
+    @torch.no_grad()
+    def _outputs(self, images: Tensor) -> Tensor:
+        """All scores (N, classes), by the model as it is."""
+        chunks = images.split(self.chunk_size)
+        return torch.cat([checks.check_outputs(self.forward(c.clone()), len(c)) for c in chunks])
 
 
 def _progress_bar(wanted: bool, total: int, description: str) -> Any:
     # an explicit `disable` would overrule the environment variable TQDM_DISABLE
     options = {} if wanted else {"disable": True}
     return runtime.progress(total=total, description=description, **options)
-
-
-def _parts(length: int, size: int) -> Iterator[slice]:
-    """Cut a range into parts of `size` and a rest: all but the last cost the same memory."""
-    return (slice(start, min(start + size, length)) for start in range(0, length, size))
-
-
-def _even_size(length: int, size: int) -> int:
-    """Largest size of equal parts within 0.6 to 1.6 of `size`. Where there is none, `size` itself.
-
-    A rest of another size would be slow: convolutions are compiled for each shape they meet.
-    """
-    if length <= size:
-        return length
-    within = range(math.ceil(size * 0.6), math.floor(size * 1.6) + 1)
-    dividing = [candidate for candidate in within if length % candidate == 0]
-    return max(dividing, default=size)
