@@ -6,59 +6,39 @@ torchvision::nms does not exist``: it registers meta implementations ("fake kern
 whose schemas only the compiled library defines. Defining the two schemas is enough to import it. No
 lesson calls these operators (they post-process object detections), and whoever does still gets
 PyTorch's own clear error that no kernel is there.
+
+``pyproject.toml`` names `ensure_importable` in the group ``torch.backends``, whose functions are
+called at the end of ``import torch``: so ``import torch, torchvision`` works in any order wherever
+the course is installed, also editable. For sources that are not installed, ``import course_utils``
+calls it too. A ``.pth`` file would do the same, but would run at every start of Python.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
-
-import torch
-
-_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_OPERATORS = ("nms", "qnms")
+from typing import Any
 
 #: Keeps the definitions alive: PyTorch drops them when their ``Library`` object is collected.
-_library: torch.library.Library | None = None
+_libraries: list[Any] = []
 
 
-def ensure_importable() -> bool:
-    """Define torchvision's missing operator schemas, if and only if they are missing.
+def ensure_importable() -> None:
+    """Define torchvision's operator schemas if torchvision is there and its own cannot load."""
+    import torch  # here, as PyTorch may call this in the middle of our own import of it
 
-    Returns
-    -------
-    bool
-        True when schemas had to be defined, now or by an earlier call; False when torchvision's own
-        operators load (nothing was done) or torchvision is not installed.
-    """
-    global _library
-    if _library is not None:
-        return True
-    binary = _compiled_operators()
-    if binary is None or _loads(binary):
-        return False
-    library = torch.library.Library("torchvision", "DEF")
-    for operator in _OPERATORS:
-        if not hasattr(torch.ops.torchvision, operator):
-            library.define(operator + _SCHEMA)
-    _library = library
-    return True
-
-
-def _compiled_operators() -> Path | None:
-    """Path of torchvision's compiled operators, found without importing torchvision."""
     spec = importlib.util.find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent
-    candidates = sorted(path for path in folder.glob("_C*") if path.suffix in {".so", ".pyd"})
-    return candidates[0] if candidates else None
-
-
-def _loads(binary: Path) -> bool:
-    """Whether the compiled operators load beside this PyTorch (loading them twice is harmless)."""
-    try:
-        torch.ops.load_library(str(binary))
-    except (OSError, RuntimeError):
-        return False
-    return True
+    if sys.platform != "linux" or spec is None or hasattr(torch.ops.torchvision, "nms"):
+        return
+    for binary in Path(str(spec.origin)).parent.glob("_C*.so"):
+        try:
+            torch.ops.load_library(binary)  # loading it twice is harmless
+        except (OSError, RuntimeError):
+            library = torch.library.Library("torchvision", "DEF")
+            for operator in ("nms", "qnms"):
+                library.define(
+                    f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                )
+            _libraries.append(library)
+            return

@@ -1,61 +1,101 @@
 """torchvision beside a PyTorch whose C++ operators do not match."""
 
+import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
 
 from course_utils import _torchvision
 
+ROOT = Path(__file__).resolve().parents[1]
+GROUP = "torch.backends"
+USE = "from torchvision.models import get_model; get_model('squeezenet1_1'); print('fine')"
 
-def test_torchvision_imports_after_the_package():
-    code = (
-        "import course_utils, torchvision\n"
-        "from torchvision.transforms.v2 import functional\n"
-        "from torchvision.models import get_model; get_model('squeezenet1_1')\n"
-        "print('fine')"
+
+def run(code: str, *folders: Path, **variables: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*folders, ROOT))), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "fine", done.stderr
+    return done.stdout.strip() or done.stderr
 
 
-def test_with_matching_operators_nothing_is_defined(monkeypatch):
-    monkeypatch.setattr(_torchvision, "_library", None)
-    monkeypatch.setattr(_torchvision.torch.ops, "load_library", lambda path: None)
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """Return a folder that looks to Python as if this checkout were installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    info = tmp_path / "explaining_image_classifiers-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0.1.0\n"
+    )
+    lines = [f"{name} = {target}" for name, target in project["entry-points"][GROUP].items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *lines]))
+    return tmp_path
 
-    def forbidden(*_):
-        raise AssertionError("a library was defined although torchvision's own operators load")
 
-    monkeypatch.setattr(_torchvision.torch.library, "Library", forbidden)
-    assert _torchvision.ensure_importable() is False
-    assert _torchvision._library is None
+@pytest.mark.parametrize(
+    "imports",
+    ["torch, torchvision", "torchvision", "course_utils, torchvision", "torch, course_utils"],
+)
+def test_installed_any_order_works(imports, installed):
+    assert run(f"import {imports}; {USE}", installed) == "fine"
 
 
-def test_missing_operators_are_defined_once(monkeypatch):
-    defined = []
+def test_sources_that_are_not_installed_work_after_the_package():
+    code = f"import course_utils, torchvision; {USE}"
+    assert run(code, TORCH_DEVICE_BACKEND_AUTOLOAD="0") == "fine"
 
-    class Recorder:
-        def __init__(self, namespace, kind):
-            defined.append((namespace, kind))
 
-        def define(self, schema):
-            defined.append(schema)
+def test_import_torch_imports_nothing_more_of_the_course(installed):
+    code = "import torch, sys; print([m for m in sys.modules if m.startswith('course_utils.')])"
+    assert run(code, installed) == "['course_utils._torchvision']"
 
-    def does_not_load(path):
-        raise OSError("libcudart.so.13: cannot open shared object file")
 
-    class NoOperators:
-        torchvision = object()
-        load_library = staticmethod(does_not_load)
+class Recorder:
+    """Stands for torch.ops and torch.library, where torchvision's operators load, or do not."""
 
-    monkeypatch.setattr(_torchvision, "_library", None)
-    monkeypatch.setattr(_torchvision.torch, "ops", NoOperators)
-    monkeypatch.setattr(_torchvision.torch.library, "Library", Recorder)
-    assert _torchvision.ensure_importable() is True
-    assert _torchvision.ensure_importable() is True
+    def __init__(self, monkeypatch, *, loads: bool) -> None:
+        self.defined, self.loads = [], loads
+        self.torchvision = object()
+        monkeypatch.setattr(torch, "ops", self)
+        monkeypatch.setattr(torch.library, "Library", self.library)
+        monkeypatch.setattr(_torchvision, "_libraries", [])
+        monkeypatch.setattr(sys, "platform", "linux")
+
+    def load_library(self, path) -> None:
+        if not self.loads:
+            raise OSError("libcudart.so.13: cannot open shared object file")
+
+    def library(self, namespace, kind):
+        self.defined.append((namespace, kind))
+        return self
+
+    def define(self, schema) -> None:
+        self.defined.append(schema)
+
+
+def test_missing_operators_are_defined(monkeypatch):
+    recorder = Recorder(monkeypatch, loads=False)
+    _torchvision.ensure_importable()
     schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-    assert defined == [("torchvision", "DEF"), "nms" + schema, "qnms" + schema]
+    assert recorder.defined == [("torchvision", "DEF"), "nms" + schema, "qnms" + schema]
 
 
-def test_without_torchvision_nothing_happens(monkeypatch):
-    monkeypatch.setattr(_torchvision, "_library", None)
+def test_with_matching_operators_or_without_torchvision_nothing_is_defined(monkeypatch):
+    recorder = Recorder(monkeypatch, loads=True)
+    _torchvision.ensure_importable()
+    recorder.loads = False
+    recorder.torchvision = type("Namespace", (), {"nms": None})  # defined already
+    _torchvision.ensure_importable()
+    recorder.torchvision = object()
     monkeypatch.setattr(_torchvision.importlib.util, "find_spec", lambda name: None)
-    assert _torchvision.ensure_importable() is False
+    _torchvision.ensure_importable()
+    assert recorder.defined == []
