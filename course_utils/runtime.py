@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import difflib
+import functools
 import os
 import platform
 import random
 import sys
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -57,10 +60,11 @@ class Runtime:
 
     def __str__(self) -> str:
         """One line for the summary that `setup` prints."""
-        return (
-            f"profile {self.profile} · data source {self.data_source} · seed {self.seed} · "
-            f"{_device_name(self.device)}"
-        )
+        device = str(self.device)
+        if self.device.type == "cuda":
+            device = f"cuda ({torch.cuda.get_device_name(self.device)})"
+        settings = f"profile {self.profile} · data source {self.data_source} · seed {self.seed}"
+        return f"{settings} · {device}"
 
 
 _current: Runtime | None = None
@@ -94,33 +98,35 @@ def setup(
         For an unknown profile or data source, or a device that this machine does not have.
     """
     global _current
-    runtime = Runtime(
-        device=_pick_device(device),
-        profile=_one_of("profile", profile, "COURSE_PROFILE", "standard", PROFILES),
-        data_source=_one_of("data_source", data_source, "COURSE_DATA_SOURCE", "auto", DATA_SOURCES),
-        seed=seed,
-    )
+    profile = _one_of("profile", profile, PROFILES, "standard")
+    data_source = _one_of("data_source", data_source, DATA_SOURCES, "auto")
+    _current = Runtime(_pick_device(device), profile, data_source, seed)
     seed_everything(seed)
     tune_allocator()
-    _current = runtime
     if verbose:
-        print(runtime)
-        print(
-            f"Python {platform.python_version()} · torch {torch.__version__} · "
-            f"{torch.get_num_threads()} threads · {sys.platform}"
-        )
-    return runtime
+        versions = f"Python {platform.python_version()} · torch {torch.__version__}"
+        print(f"{_current}\n{versions} · {torch.get_num_threads()} threads · {sys.platform}")
+    return _current
 
 
 def current() -> Runtime:
     """Return the runtime that `setup` made, or one from the environment's defaults before that."""
     if _current is not None:
         return _current
-    return Runtime(
-        device=_pick_device(None),
-        profile=_one_of("profile", None, "COURSE_PROFILE", "standard", PROFILES),
-        data_source=_one_of("data_source", None, "COURSE_DATA_SOURCE", "auto", DATA_SOURCES),
-    )
+    profile = _one_of("profile", None, PROFILES, "standard")
+    return Runtime(_pick_device(None), profile, _one_of("data_source", None, DATA_SOURCES, "auto"))
+
+
+def _one_of(name: str, value: str | None, allowed: tuple[str, ...], default: str) -> Any:
+    """Return the argument, else the environment's value, else the default, if it is allowed."""
+    variable = f"COURSE_{name.upper()}"
+    if value is None:
+        name, value = f"environment variable {variable}", os.environ.get(variable, default)
+    if value not in allowed:
+        close = difflib.get_close_matches(str(value).lower(), allowed, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"{name}={value!r} is unknown: {hint}choose one of {', '.join(allowed)}")
+    return value
 
 
 def seed_everything(seed: int) -> None:
@@ -130,13 +136,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-# glibc's mallopt parameters, from <malloc.h>
-_M_TRIM_THRESHOLD = -1
-_M_MMAP_MAX = -4
-_TRIM_NEVER = 2**31 - 1
-_allocator_tuned: bool | None = None
-
-
+@functools.cache
 def tune_allocator() -> bool:
     """Keep freed memory in the process instead of giving it back to the kernel at every step.
 
@@ -152,24 +152,13 @@ def tune_allocator() -> bool:
     bool
         Whether this process runs with the tuned allocator.
     """
-    global _allocator_tuned
-    if _allocator_tuned is None:
-        wanted = os.environ.get("COURSE_ALLOCATOR", "tuned").lower() != "system"
-        _allocator_tuned = wanted and _set_glibc_options()
-    return _allocator_tuned
-
-
-def _set_glibc_options() -> bool:
-    if platform.libc_ver()[0] != "glibc":
+    wanted = os.environ.get("COURSE_ALLOCATOR", "tuned").lower() != "system"
+    if not wanted or platform.libc_ver()[0] != "glibc":
         return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return False
-    mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
-    # mallopt answers 1 for success; both are needed, so both are always set
-    answers = [mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, _TRIM_NEVER)]
-    return answers == [1, 1]
+    mallopt = ctypes.CDLL(None).mallopt
+    m_mmap_max, m_trim_threshold = -4, -1  # from <malloc.h>
+    # mallopt answers 1 for success; both settings are needed, so both are always tried
+    return [mallopt(m_mmap_max, 0), mallopt(m_trim_threshold, 2**31 - 1)] == [1, 1]
 
 
 def progress(
@@ -190,8 +179,6 @@ def progress(
     tqdm.auto.tqdm
         Iterate over it, or call ``.update(n)`` on it inside a ``with`` block.
     """
-    import warnings
-
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found")
         from tqdm.auto import tqdm
@@ -201,22 +188,10 @@ def progress(
     return tqdm(iterable, total=total, desc=description, delay=delay, leave=False, **options)
 
 
-def _one_of(
-    name: str, value: str | None, variable: str, default: str, allowed: tuple[str, ...]
-) -> Any:
-    origin = f"{name}="
-    if value is None:
-        value, origin = os.environ.get(variable, default), f"environment variable {variable}="
-    if value not in allowed:
-        raise ValueError(f"{origin}{value!r} is unknown: choose one of {', '.join(allowed)}")
-    return value
-
-
 def _pick_device(device: str | torch.device | None) -> torch.device:
     if device is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        device = "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else device)
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
@@ -226,9 +201,3 @@ def _pick_device(device: str | torch.device | None) -> torch.device:
             "leave it out to let the course choose, or pass 'cpu'"
         ) from error
     return chosen
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
-    return "mps (Apple GPU)" if device.type == "mps" else "cpu"

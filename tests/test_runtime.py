@@ -34,7 +34,9 @@ def test_defaults_come_from_the_environment_and_arguments_win(monkeypatch):
     [
         ({"profile": "quick"}, {}, "profile='quick' is unknown: choose one of fast, standard"),
         ({"data_source": "web"}, {}, "data_source='web' is unknown"),
-        ({}, {"COURSE_PROFILE": "slow"}, "environment variable COURSE_PROFILE='slow'"),
+        ({"profile": 3}, {}, "profile=3 is unknown"),
+        ({}, {"COURSE_PROFILE": "fsat"}, "COURSE_PROFILE='fsat' is unknown: did you mean 'fast'?"),
+        ({}, {"COURSE_DATA_SOURCE": "Embeded"}, "COURSE_DATA_SOURCE='Embeded' is unknown: did you"),
         ({"device": "toaster"}, {}, "device='toaster' cannot be used here"),
         ({"device": "cuda:99"}, {}, "device='cuda:99' cannot be used here"),
     ],
@@ -94,9 +96,8 @@ TUNE = "from course_utils import runtime; print(runtime.tune_allocator())"
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 def test_the_allocator_is_tuned_once_and_can_be_left_alone():
     calls = (
-        "from course_utils import runtime; n = []\n"
-        "set_options = runtime._set_glibc_options\n"
-        "runtime._set_glibc_options = lambda: n.append(1) or set_options()\n"
+        "import ctypes; from course_utils import runtime; n = []; library = ctypes.CDLL\n"
+        "ctypes.CDLL = lambda name: n.append(1) or library(name)\n"
         "print([runtime.tune_allocator() for _ in range(3)], len(n))"
     )
     assert _in_a_fresh_process(calls) == "[True, True, True] 1"
@@ -121,7 +122,7 @@ def test_a_tuned_allocator_keeps_freed_memory():
 
 def test_other_libraries_of_c_are_left_alone(monkeypatch):
     monkeypatch.setattr(runtime.platform, "libc_ver", lambda: ("", ""))
-    assert runtime._set_glibc_options() is False
+    assert runtime.tune_allocator.__wrapped__() is False
 
 
 def test_progress_counts_and_stays_silent_when_disabled(monkeypatch, capsys):
