@@ -31,8 +31,8 @@ import time
 import tomllib
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -67,8 +67,8 @@ class Asset:
         Bytes, where known.
     unpacked : sequence of str
         Patterns of which one fits a file or folder in an unpacked copy.
-    licence, citation, note : str
-        For people.
+    about : mapping
+        For people: licence, citation, note.
     """
 
     name: str
@@ -78,9 +78,7 @@ class Asset:
     hash: str = ""
     size: int | None = None
     unpacked: Sequence[str] = ()
-    licence: str = ""
-    citation: str = ""
-    note: str = ""
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 class AssetUnavailable(RuntimeError):  # noqa: N818 - reads as what it says: the asset is unavailable
@@ -151,13 +149,10 @@ def _writable(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        warnings.warn(
-            f"The cache {folder} cannot be written ({error.strerror}): files go to a temporary "
-            "folder and are lost when this session ends. Set COURSE_CACHE to a folder of yours.",
-            stacklevel=2,
-        )
         folder = Path(tempfile.mkdtemp(prefix="course-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        advice = "is used for this session: set COURSE_CACHE to a folder of yours"
+        warnings.warn(f"The cache cannot be written ({error}); {folder} {advice}", stacklevel=2)
     return folder
 
 
@@ -187,20 +182,20 @@ def _copies(entry: Asset) -> Iterator[tuple[Path, str]]:
                         yield path.parents[pattern.count("/")], ""
 
 
-def _problem(path: Path, entry: Asset) -> str:
-    """Return why a file cannot be used as this asset, or ""."""
+def _problem(path: Path, entry: Asset, *, read: bool = False) -> str:
+    """Return why a file cannot be used as this asset, or ""; `read` archives to the end."""
     try:
         found = path.stat()
         if not entry.hash:
-            return archives.problem(path)
+            return archives.problem(path, read=read)
         if entry.size not in (None, found.st_size):
             return f"it has {found.st_size:,} bytes and should have {entry.size:,}"
         algorithm, wanted = entry.hash.split(":")
         digest = _digest(path, algorithm, found.st_size, found.st_mtime_ns)
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
-    title = algorithm.upper().replace("SHA", "SHA-")
-    return "" if digest == wanted else f"its {title} is {digest[:12]}… and should be {wanted[:12]}…"
+    same = digest == wanted
+    return "" if same else f"its {algorithm} is {digest[:12]}… and should be {wanted[:12]}…"
 
 
 @functools.cache
@@ -306,15 +301,15 @@ def download(url: str, *, limit: int = 50_000_000, seconds: float = 60.0) -> byt
     return received
 
 
-def fetch(name: str, *, offline: bool | None = None) -> Path:
+def fetch(name: str, *, offline: bool = False) -> Path:
     """Return the checked file, downloading it if this machine does not have it.
 
     Parameters
     ----------
     name : str
         Name in the manifest.
-    offline : bool, optional
-        Do not touch the network. Default: True if the runtime's data source is "embedded".
+    offline : bool
+        Do not touch the network.
 
     Returns
     -------
@@ -333,17 +328,11 @@ def fetch(name: str, *, offline: bool | None = None) -> Path:
     >>> fetch("resnet18")  # doctest: +SKIP
     PosixPath('/home/ada/.cache/explaining-image-classifiers/resnet18-f37072fd.pth')
     """
-    entry = asset(name)
-    found = find_local(name)
-    if found is not None:
+    if (found := find_local(name)) is not None:
         return found
-    if _is_offline(offline):
-        raise _unavailable(entry, ['network: not used, because the data source is "embedded"'])
-    return _download(entry, _writable(cache_folder()))
-
-
-def _is_offline(offline: bool | None) -> bool:
-    return runtime.current().data_source == "embedded" if offline is None else offline
+    if offline:
+        raise _unavailable(asset(name), ["network: not used (embedded)"])
+    return _download(asset(name), _writable(cache_folder()))
 
 
 def _unavailable(entry: Asset, reasons: Sequence[str]) -> AssetUnavailable:
@@ -353,9 +342,8 @@ def _unavailable(entry: Asset, reasons: Sequence[str]) -> AssetUnavailable:
     ]
     wrong = [f"{path}: {problem}" for path, problem in _copies(entry) if problem]
     advice = (
-        f"connect to the internet and run this again; or put the file {entry.file} into a folder "
-        "and set the environment variable COURSE_DATA to that folder; or ask your instructor for "
-        "the class's shared folder."
+        f"connect to the internet and run this again, or put {entry.file} into a folder and set "
+        "COURSE_DATA to that folder, or ask your instructor for the class's folder"
     )
     return AssetUnavailable(entry.name, [*local, *wrong, *reasons], advice)
 
@@ -365,30 +353,32 @@ def _addresses(entry: Asset) -> Sequence[str]:
     return [f"{mirror.rstrip('/')}/{quote(entry.file)}"] if mirror else entry.urls
 
 
-def _download(entry: Asset, folder: Path) -> Path:
-    """Download into a temporary folder inside `folder`, check, and rename."""
+def _download(entry: Asset, folder: Path, local: Sequence[Path] = ()) -> Path:
+    """Copy or download into a temporary folder inside `folder`, check, and rename."""
 
-    def get(url: str, file: str, caller: Any) -> None:
+    def get(source: str, target: str, caller: Any) -> None:
         timeouts = DECIDE_SECONDS, STALL_SECONDS
-        pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 18, timeout=timeouts)(
-            url, file, caller
-        )
-        if problem := _problem(Path(file), entry):
+        if source in answers:
+            pooch.HTTPDownloader(True, 1 << 18, timeout=timeouts)(source, target, caller)
+        else:
+            shutil.copyfile(source, target)
+        if problem := _problem(Path(target), entry, read=True):
             raise ValueError(f"what arrived is not the file: {problem}")  # pooch tries again
 
-    answers = _ask(_addresses(entry))
-    for url in [url for url, reason in answers.items() if not reason]:
+    answers = {} if local else _ask(_addresses(entry))
+    reasons = [f"{url}: {reason}" for url, reason in answers.items() if reason]
+    for source in [*map(str, local), *(url for url, reason in answers.items() if not reason)]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as part:
-                registry, urls = {entry.file: entry.hash or None}, {entry.file: url}
+                registry, urls = {entry.file: entry.hash or None}, {entry.file: source}
                 fetcher = pooch.create(part, "", registry=registry, urls=urls, retry_if_failed=2)
                 received = Path(fetcher.fetch(entry.file, downloader=get))
                 received.chmod(0o644)  # temporary files are private, a class's folder is not
                 return received.replace(folder / entry.file)
         except (OSError, ValueError) as error:  # requests' errors, a full disk, a wrong file
-            answers[url] = _cause(error)
-    raise _unavailable(entry, [f"{url}: {reason}" for url, reason in answers.items()])
+            reasons.append(f"{source}: {_cause(error)}")
+    raise _unavailable(entry, reasons)
 
 
 def unpack(archive: str | Path, to: str | Path | None = None) -> Path:
@@ -440,35 +430,13 @@ def unpack(archive: str | Path, to: str | Path | None = None) -> Path:
 # ---------------------------------------------------------------------------- for people
 
 
-def status(*, offline: bool | None = None) -> pd.DataFrame:
-    """Say for every asset whether it is here, or whether a server would send it.
-
-    Parameters
-    ----------
-    offline : bool, optional
-        Do not ask servers. Default: True if the runtime's data source is "embedded".
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per asset, by name: `kind`; `state` ("present", "reachable", "unavailable",
-        "not asked"); `megabytes`, where known; `where` it is, or why it cannot be had.
-    """
-    local = {name: find_local(name) for name in names()}
-    urls = {name: _addresses(manifest()[name]) for name, path in local.items() if path is None}
-    answers = {} if _is_offline(offline) else _ask([url for some in urls.values() for url in some])
-    rows = {}
-    for name, path in local.items():
-        reasons = {url: answers[url] for url in urls.get(name, ()) if url in answers}
-        state = "reachable" if "" in reasons.values() else "unavailable" if reasons else "not asked"
-        where = "; ".join(f"{url} {reason}".strip() for url, reason in reasons.items())
-        entry = manifest()[name]
-        found = ("present", str(path)) if path else (state, where)
-        rows[name] = (entry.kind, found[0], (entry.size or float("nan")) / 1e6, found[1])
-    for path in sorted(embedded_folder().glob("*.zip")):
-        rows[path.stem] = ("embedded", "present", path.stat().st_size / 1e6, str(path))
-    columns = ["kind", "state", "megabytes", "where"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+def status() -> pd.DataFrame:
+    """Say for every asset whether it is here: its `kind`, `path` (or None) and `megabytes`."""
+    rows = [
+        (entry.name, entry.kind, find_local(entry.name), (entry.size or float("nan")) / 1e6)
+        for entry in manifest().values()
+    ]
+    return pd.DataFrame(rows, columns=["name", "kind", "path", "megabytes"]).set_index("name")
 
 
 def verify() -> pd.DataFrame:
@@ -477,21 +445,21 @@ def verify() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per file: `name`, `problem` (empty when it is right) and `path`.
+        A row per file: `name`, `path` and `problem`, which is empty when it is right.
     """
     _digest.cache_clear()
     rows = [
-        (name, problem or ("" if entry.hash else archives.problem(path, read=True)), str(path))
-        for name, entry in manifest().items()
-        for path, problem in _copies(entry)
+        (entry.name, path, _problem(path, entry, read=True))
+        for entry in manifest().values()
+        for path, _ in _copies(entry)
         if path.is_file()
     ]
     for path in sorted(embedded_folder().glob("*.zip")):
-        rows.append((path.stem, archives.problem(path, read=True), str(path)))
-    return pd.DataFrame(rows, columns=["name", "problem", "path"])
+        rows.append((path.stem, path, archives.problem(path, read=True)))
+    return pd.DataFrame(rows, columns=["name", "path", "problem"])
 
 
-def prefetch(to: str | Path, only: Sequence[str] = ()) -> dict[str, Path | AssetUnavailable]:
+def prefetch(to: str | Path, only: Sequence[str] = ()) -> pd.DataFrame:
     """Fill a class's shared folder with every file, or only with some, going on after failures.
 
     Parameters
@@ -503,25 +471,20 @@ def prefetch(to: str | Path, only: Sequence[str] = ()) -> dict[str, Path | Asset
 
     Returns
     -------
-    dict
-        By name, the file in the folder, or the error that says why it is not there.
+    pandas.DataFrame
+        A row per file: `name`, `path` and `problem`, which is empty when it is there.
     """
-    results: dict[str, Path | AssetUnavailable] = {}
+    rows = []
     for entry in [asset(name) for name in only or names()]:
-        target = Path(to).expanduser() / entry.kind / entry.file
+        path, problem = Path(to).expanduser() / entry.kind / entry.file, ""
+        local = [copy for copy, wrong in _copies(entry) if copy.is_file() and not wrong]
         try:
-            if _problem(target, entry):
-                local = [path for path, problem in _copies(entry) if not problem and path.is_file()]
-                if local:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    part = Path(shutil.copyfile(local[0], target.with_name(f".{target.name}.part")))
-                    part.replace(target)
-                else:
-                    _download(entry, target.parent)
-            results[entry.name] = target
+            if _problem(path, entry):
+                _download(entry, path.parent, local[:1])
         except AssetUnavailable as error:
-            results[entry.name] = error
-    return results
+            problem = "; ".join(error.reasons)
+        rows.append((entry.name, path, problem))
+    return pd.DataFrame(rows, columns=["name", "path", "problem"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -531,22 +494,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=["status", "verify", "prefetch"])
     parser.add_argument("names", nargs="*", help="prefetch only these")
     parser.add_argument("--to", metavar="FOLDER", help="where prefetch puts the files")
-    parser.add_argument("--offline", action="store_true", help="status: do not ask servers")
     options = parser.parse_intermixed_args(arguments)
-    if options.command == "status":
-        print(status(offline=options.offline or None).to_string(float_format="%.1f"))
-        return 0
-    if options.command == "verify":
-        checked = verify()
-        print(checked.to_string(index=False))
-        return int((checked["problem"] != "").any())
-    if options.to is None or not set(options.names) <= set(names()):
+    if options.command == "prefetch" and not (options.to and set(options.names) <= set(names())):
         parser.error(f"prefetch needs --to FOLDER, and names from {', '.join(names())}")
-    results = prefetch(options.to, options.names)
-    for name, result in results.items():
-        print(f"ok      {name:<20}{result}" if isinstance(result, Path) else f"FAILED  {result}")
-    print(f"For the class: set COURSE_DATA={Path(options.to).expanduser().resolve()}")
-    return int(any(isinstance(result, AssetUnavailable) for result in results.values()))
+    commands = {"status": status, "verify": verify}
+    command = commands.get(options.command, lambda: prefetch(options.to, options.names))
+    table = command()
+    print(table.to_string())
+    return int("problem" in table and table["problem"].any())
 
 
 if __name__ == "__main__":

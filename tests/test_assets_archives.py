@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
-import signal
-import subprocess
-import sys
+import shutil
 import tarfile
 import time
 import zipfile
@@ -20,7 +19,6 @@ from hypothesis import strategies as st
 from course_utils import archives, assets
 from course_utils.assets import AssetUnavailable
 
-ROOT = Path(__file__).resolve().parents[1]
 FILES = {"set/a.jpg": b"a" * 900, "set/deeper/b.jpg": b"b" * 700}
 
 
@@ -215,43 +213,42 @@ def test_unpacking_once_and_again_when_the_archive_changes(tmp_path, monkeypatch
 
 # ---------------------------------------------------------------- processes
 
-CHILD = """
-import shutil, sys, time
-from pathlib import Path
-from course_utils import assets
-copy = shutil.copyfileobj
-def slow(source, sink, length=0):
-    copy(source, sink, length)
-    Path(sys.argv[2]).touch()
-    time.sleep(float(sys.argv[3]))
-assets.shutil.copyfileobj = slow
-print(assets.unpack(sys.argv[1]))
-"""
+
+def unpack_slowly(archive: Path, ready: Path, seconds: float) -> None:
+    copy = shutil.copyfileobj
+
+    def slow(source, sink, length=0):
+        copy(source, sink, length)
+        ready.touch()
+        time.sleep(seconds)
+
+    shutil.copyfileobj = slow  # in a process of its own
+    assets.unpack(archive)
 
 
-def child(archive: Path, ready: Path, seconds: float) -> subprocess.Popen:
-    command = [sys.executable, "-c", CHILD, str(archive), str(ready), str(seconds)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.skipif(os.name != "posix", reason="forks")
 def test_killed_and_simultaneous_unpacking_do_no_harm(tmp_path):
     path = put(tmp_path / "set.zip", _made.pack(FILES))
-    victim = child(path, tmp_path / "victim", 30)
-    slow = child(path, tmp_path / "slow", 0.5)
+    context = multiprocessing.get_context("fork")
+    ready = tmp_path / "victim", tmp_path / "slow"
+    victim, slow = (
+        context.Process(target=unpack_slowly, args=(path, file, seconds))
+        for file, seconds in zip(ready, (30, 0.3), strict=True)
+    )
+    victim.start()
+    slow.start()
     try:
         deadline = time.monotonic() + 60
-        while not ((tmp_path / "victim").exists() and (tmp_path / "slow").exists()):
+        while not all(file.exists() for file in ready):
             assert time.monotonic() < deadline
-            time.sleep(0.02)
-        victim.send_signal(signal.SIGKILL)
-        victim.communicate()
+            time.sleep(0.01)
+        victim.kill()
+        victim.join()
         folder = assets.unpack(path)  # while the slow one is at it
         assert names_in(folder) == set(FILES)
-        output, _ = slow.communicate(timeout=60)
+        slow.join(30)
+        assert slow.exitcode == 0
     finally:
         victim.kill()
         slow.kill()
-    assert output.strip() == str(folder)
     assert names_in(folder) == set(FILES)

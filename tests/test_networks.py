@@ -269,7 +269,7 @@ def check_stand_in(capsys, reason):
 def test_wrong_hash(served, server, capsys, fresh_assets):
     _, body, path = served
     server.serve(path, body[:-1] + bytes([body[-1] ^ 1]))
-    check_stand_in(capsys, "SHA-256")
+    check_stand_in(capsys, "sha256")
     assert not list(fresh_assets.rglob("*.pth"))
 
 
