@@ -179,6 +179,15 @@ def check_outputs(outputs: Any, n_images: int) -> Tensor:
     return outputs
 
 
+def check_differentiable(scores: Tensor) -> None:
+    """Raise ValueError unless the scores have a gradient."""
+    if not scores.requires_grad:
+        raise ValueError(
+            "the scores do not depend on what is explained (the images, or a layer's output) in a "
+            "differentiable way: look for torch.no_grad(), detach() or argmax in the forward pass."
+        )
+
+
 def _advise_wrapper(outputs: Any) -> str:
     """Show the lines that make a module of a network that returns something else."""
     pick = ".logits"
@@ -286,18 +295,15 @@ def unchanged(model: Forward) -> Iterator[None]:
     values = [value for table in tables for value in table.values()]
     dicts = [(d, dict(d)) for d in [*tables, *values] if isinstance(d, dict)]
     lists = [(value, list(value)) for value in values if isinstance(value, list)]
-    buffers = [buffer for table in tables for buffer in table.get("_buffers", {}).values()]
     tensors = [
         (tensor, tensor._version, tensor.detach().clone())
-        for tensor in [*values, *buffers]
+        for tensor in [*values, *(b for table in tables for b in table.get("_buffers", {}).values())]
         if isinstance(tensor, Tensor) and not tensor.is_inference()
     ]
     parameters = [(p, p.requires_grad, p.grad) for m in modules[:1] for p in m.parameters()]
 
     def restore() -> None:  # only what differs: other threads may use the model
         for now, before in dicts:
-            if not now and not before:  # as most are
-                continue
             for name in [name for name in now if name not in before]:
                 del now[name]
             now.update({k: v for k, v in before.items() if k not in now or now[k] is not v})

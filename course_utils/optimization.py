@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from . import runtime
+from . import checks, runtime
 from .networks import Network
 
-__all__ = [
-    "OPTIMIZERS",
-    "FeatureExtractor",
-    "Moment",
-    "OptimizationError",
-    "Optimized",
-    "features_of",
-    "optimize",
-]
+__all__ = ["OPTIMIZERS", "OptimizationError", "Optimized", "Step", "features_of", "optimize"]
 
 #: Step sizes that suit pictures in [0, 1], by the name of the optimizer.
 OPTIMIZERS: Mapping[str, float] = {"adam": 0.02, "sgd": 1.0, "lbfgs": 1.0}
 
-Terms: TypeAlias = Mapping[str, Tensor | float]
-Objective: TypeAlias = Callable[[Tensor], Tensor | tuple[Tensor, Terms]]
-Change: TypeAlias = Callable[[Tensor], Tensor]
-MakeOptimizer: TypeAlias = Callable[[list[Tensor]], Optimizer]
+Terms = Mapping[str, Tensor | float]
+Objective = Callable[[Tensor], Tensor | tuple[Tensor, Terms]]
+Change = Callable[[Tensor], Tensor]
+MakeOptimizer = Callable[[list[Tensor]], Optimizer]
 
 # a second interruption within this time is meant for everything, not for the next loop
 _TWICE_SECONDS = 5.0
-# how often the bar's text changes
-_LOOK_SECONDS = 0.2
-# pairs of steps and gradients from which L-BFGS builds its curvature
-_LBFGS_MEMORY = 20
+_last_interruption = -_TWICE_SECONDS
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What a loop knows after one evaluation of its objective.
+class Step:
+    """One evaluation of the objective, as `until` gets it.
 
     Attributes
     ----------
@@ -66,7 +56,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Optimized:
-    """What a loop found.
+    """The best picture that `optimize` found, and what happened on the way.
 
     Attributes
     ----------
@@ -85,8 +75,6 @@ class Optimized:
         Time of each evaluation since the loop began.
     snapshots : dict of int to Tensor
         Pictures at the steps asked for, on the CPU.
-    steps_done : int
-        Steps taken; for L-BFGS evaluations after the first one.
     interrupted : bool
         Whether the stop button or Ctrl-C ended it.
     stopped : bool
@@ -100,9 +88,13 @@ class Optimized:
     terms: dict[str, np.ndarray]
     seconds: np.ndarray
     snapshots: dict[int, Tensor]
-    steps_done: int
     interrupted: bool = False
     stopped: bool = False
+
+    @property
+    def steps_done(self) -> int:
+        """Steps taken; for L-BFGS evaluations after the first one."""
+        return len(self.history) - 1
 
 
 class OptimizationError(RuntimeError):
@@ -111,9 +103,6 @@ class OptimizationError(RuntimeError):
     def __init__(self, message: str, result: Optimized | None) -> None:
         super().__init__(message)
         self.result = result
-
-
-# ---------------------------------------------------------------------------- the loop
 
 
 @torch.inference_mode(False)
@@ -126,9 +115,8 @@ def optimize(
     lr: float | None = None,
     minimize: bool = True,
     constrain: Change | None = None,
-    every: Mapping[int, Change] | None = None,
     gradient: Change | None = None,
-    until: Callable[[Moment], object] | None = None,
+    until: Callable[[Step], object] | None = None,
     snapshots: Collection[int] = (),
     description: str = "",
     progress: bool = True,
@@ -165,13 +153,11 @@ def optimize(
         Maps a picture to the nearest one allowed, for example ``lambda x: x.clamp(0, 1)``: applied
         to the start and after every step. For "lbfgs" it becomes part of the objective instead,
         since a line search must not have its points moved; it has to be differentiable there.
-    every : mapping of int to callable, optional
-        Further changes, ``{10: blur}`` after every tenth step, before `constrain`. Not for "lbfgs".
     gradient : callable, optional
         Changes the objective's gradient before the step: ``torch.sign`` with "sgd" steps by `lr`
         in every pixel, ``lambda g: g * mask`` leaves the rest of a picture alone.
     until : callable, optional
-        Called with a `Moment` after every evaluation; a true answer ends the loop.
+        Called with a `Step` after every evaluation; a true answer ends the loop.
     snapshots : collection of int
         Steps at which to keep the picture; 0 is the start.
     description : str
@@ -188,7 +174,7 @@ def optimize(
     Raises
     ------
     OptimizationError
-        If the objective is not finite. The best so far is in the error's `result`.
+        If the objective or the picture is not finite. The best so far is in the error's `result`.
     TypeError, ValueError
         If a setting makes no sense, the objective returns something else than described, or does
         not depend on the picture.
@@ -199,237 +185,152 @@ def optimize(
     >>> found.best.round().tolist()
     [3.0, 3.0]
     """
-    _check(start, steps, optimizer, lr, every)
+    if not isinstance(start, Tensor) or not start.is_floating_point():
+        raise TypeError(f"start must be a tensor of floating-point numbers, got {type(start)}")
+    if steps < 1 or (isinstance(optimizer, str) and optimizer not in OPTIMIZERS):
+        raise ValueError(
+            f"steps must be at least 1, and optimizer one of {', '.join(OPTIMIZERS)} or a function "
+            f"that makes one from [picture]; got {steps} and {optimizer!r}"
+        )
+    if lr is not None and not isinstance(optimizer, str):
+        raise ValueError("lr is for optimizers by name: give it to yours where you make it")
     runtime.tune_allocator()
-    loop = _Loop(objective, start, minimize, gradient, until, set(snapshots))
-    bar_options = {} if progress else {"disable": True}
-    with (
-        torch.enable_grad(),
-        runtime.progress(total=steps, description=description, **bar_options) as loop.bar,
-    ):
+    on_cpu = start.ndim == 4 and start.device.type == "cpu"
+    layout = torch.channels_last if on_cpu else torch.contiguous_format
+    leaf = start.detach().clone(memory_format=torch.contiguous_format)
+    searching = optimizer == "lbfgs"  # its line search must not have its points moved
+    best, last, values, seconds, snapped = None, leaf, [], [], {}
+    numbers: dict[str, list[Any]] = {}
+    began, interrupted, stopped = time.perf_counter(), False, False
+
+    def result() -> Optimized:
+        return Optimized(
+            *(tensor.contiguous() for tensor in (*best, last)),
+            history=np.array(values),
+            terms={name: np.array(column) for name, column in numbers.items()},
+            seconds=np.array(seconds),
+            snapshots=snapped,
+            interrupted=interrupted,
+            stopped=stopped,
+        )
+
+    def evaluate() -> Tensor:
+        nonlocal best, last, stopped
+        leaf.requires_grad_()
+        picture = constrain(leaf) if searching and constrain else leaf
+        picture = picture.contiguous(memory_format=layout)
+        answer = objective(picture) if leaf.isfinite().all() else picture.sum()
+        value, terms = answer if isinstance(answer, tuple) else (answer, {})
+        _check_value(value, leaf)
+        step, last, given = len(values), picture.detach().clone(), value.detach().clone()
+        if not given.isfinite().all():
+            raise OptimizationError(_complain(given, step), result() if best else None)
+        values.append(given.tolist())
+        seconds.append(time.perf_counter() - began)
+        for name, term in terms.items():
+            column = numbers.setdefault(name, [])
+            column.append(term.tolist() if isinstance(term, Tensor) else term)
+        best = _better(best or (last, given), (last, given), minimize)
+        if step in snapshots:
+            snapped[step] = last.to("cpu", copy=True).contiguous()
+        bar.update(step > 0)
+        stopped = bool(until and until(Step(step, last, given, terms)))
+        if stopped or step == steps:  # the last picture is measured, not improved
+            raise _Enough
+        total = value.sum() if minimize else -value.sum()
+        (slope,) = torch.autograd.grad(total, leaf)
+        if gradient is not None:  # it sees the objective's own, whichever way that goes
+            slope = gradient(slope) if minimize else -gradient(-slope)
+        leaf.grad = slope.contiguous() if leaf.is_contiguous() else slope
+        leaf.requires_grad_(False)
+        return total.detach()
+
+    def move_into_place() -> None:
+        if constrain is not None and not searching:
+            with torch.no_grad():
+                leaf.copy_(constrain(leaf).view(leaf.shape))
+
+    hidden = {} if progress else {"disable": True}
+    bar = runtime.progress(total=steps, description=description, **hidden)
+    with torch.enable_grad(), bar, contextlib.suppress(_Enough):
         try:
-            if optimizer == "lbfgs":
-                _by_line_search(loop, steps, OPTIMIZERS["lbfgs"] if lr is None else lr, constrain)
-            else:
-                _step_by_step(loop, steps, _maker(optimizer, lr), constrain, every or {})
-        except _Enough:
-            pass
+            move_into_place()
+            leaf = leaf if searching else leaf.contiguous(memory_format=layout)
+            rule = _make_optimizer(leaf, optimizer, lr, steps)
+            if searching:
+                rule.step(evaluate)
+            while not searching:
+                evaluate()
+                rule.step()
+                move_into_place()
         except KeyboardInterrupt:
-            _once(loop)
-    return loop.result()
+            if best is None or _is_second_interruption():
+                raise
+            interrupted = True
+            print(
+                f"Interrupted after step {len(values) - 1}: the best picture so far is kept. "
+                f"Interrupt again within {_TWICE_SECONDS:.0f} s to stop everything."
+            )
+    return result()
 
 
 class _Enough(Exception):  # noqa: N818 - not an error
     """`until` is satisfied, or all gradients are spent."""
 
 
-_last_interruption = -_TWICE_SECONDS
+Found = tuple[Tensor, Tensor]
 
 
-def _once(loop: _Loop) -> None:
-    """Say that the loop was interrupted; raise again if nothing was found, or the second time."""
-    global _last_interruption
-    now = time.monotonic()
-    again = now - _last_interruption < _TWICE_SECONDS
-    _last_interruption = now
-    if again or loop.found is None:
-        raise
-    loop.interrupted = True
-    print(
-        f"Interrupted after step {loop.done}: the best picture so far is kept. "
-        f"Interrupt again within {_TWICE_SECONDS:.0f} s to stop everything."
-    )
+def _better(old: Found, new: Found, minimize: bool) -> Found:
+    """Return the better picture with its value; where there is one value a picture, of each."""
+    better = new[1] < old[1] if minimize else new[1] > old[1]
+    chosen = better.view(-1, *[1] * (new[0].ndim - 1)) if better.ndim else better
+    return torch.where(chosen, new[0], old[0]), torch.where(better, new[1], old[1])
 
 
-@dataclass
-class _Loop:
-    """One call of `optimize`: the picture, the best so far, the numbers on the way."""
-
-    objective: Objective
-    start: Tensor
-    minimize: bool
-    gradient: Change | None
-    until: Callable[[Moment], object] | None
-    wanted: set[int]
-    bar: Any = None
-    found: tuple[Tensor, Tensor] | None = None
-    last: Tensor | None = None
-    values: list[Any] = field(default_factory=list)
-    terms: dict[str, list[Any]] = field(default_factory=dict)
-    seconds: list[float] = field(default_factory=list)
-    snapshots: dict[int, Tensor] = field(default_factory=dict)
-    interrupted: bool = False
-    stopped: bool = False
-
-    def __post_init__(self) -> None:
-        self.leaf = self.start.detach().clone(memory_format=torch.contiguous_format)
-        on_cpu = self.leaf.ndim == 4 and self.leaf.device.type == "cpu"
-        self.layout = torch.channels_last if on_cpu else torch.contiguous_format
-        self.began = self._looked = time.perf_counter()
-
-    @property
-    def done(self) -> int:
-        """Steps taken so far."""
-        return max(0, len(self.values) - 1)
-
-    def evaluate(self, constrain: Change | None = None, *, differentiate: bool = True) -> Tensor:
-        """Evaluate the objective, note what it says, and put its gradient into the leaf.
-
-        Returns what is to be minimised: one number.
-        """
-        self.leaf.requires_grad_()
-        picture = self.leaf if constrain is None else constrain(self.leaf)
-        picture = picture.contiguous(memory_format=self.layout)
-        answer = self.objective(picture)
-        value, terms = answer if isinstance(answer, tuple) else (answer, {})
-        _check_value(value, self.leaf)
-        self._note(picture.detach().clone(), value.detach().clone(), terms)
-        total = value.sum() if self.minimize else -value.sum()
-        if differentiate:
-            (slope,) = torch.autograd.grad(total, self.leaf)
-            if self.gradient is not None:
-                # the caller's function sees the objective's own gradient, whichever way it goes
-                slope = self.gradient(slope) if self.minimize else -self.gradient(-slope)
-            self.leaf.grad = slope.contiguous() if self.leaf.is_contiguous() else slope
-        self.leaf.requires_grad_(False)
-        return total.detach()
-
-    def _note(self, picture: Tensor, value: Tensor, terms: Terms) -> None:
-        step, numbers = len(self.values), value.tolist()
-        if not np.isfinite(numbers).all():
-            self._complain(step, numbers)
-        self._keep_best(picture, value)
-        self.last = picture
-        self.values.append(numbers)
-        for name, term in terms.items():
-            self.terms.setdefault(name, []).append(_number(term))
-        self.seconds.append(time.perf_counter() - self.began)
-        if step in self.wanted:
-            self.snapshots[step] = picture.to("cpu", copy=True).contiguous()
-        self._show(step, numbers)
-        if self.until is not None and self.until(Moment(step, picture, value, terms)):
-            self.stopped = True
-            raise _Enough
-
-    def _keep_best(self, picture: Tensor, value: Tensor) -> None:
-        if self.found is None:
-            self.found = picture, value
-            return
-        best, record = self.found
-        better = value < record if self.minimize else value > record
-        if better.ndim:  # each picture of a batch has a record of its own
-            chosen = better.view(-1, *[1] * (picture.ndim - 1))
-            self.found = torch.where(chosen, picture, best), torch.where(better, value, record)
-        elif better:
-            self.found = picture, value
-
-    def _show(self, step: int, numbers: Any) -> None:
-        if step:
-            self.bar.update(1)
-        now = time.perf_counter()
-        if now - self._looked > _LOOK_SECONDS:
-            self._looked = now
-            self.bar.set_postfix_str(f"{np.mean(numbers):.4g}", refresh=False)
-
-    def _complain(self, step: int, numbers: Any) -> NoReturn:
-        bad = np.flatnonzero(~np.isfinite(np.atleast_1d(numbers)))
-        which = f" for picture {bad[0]}" if np.ndim(numbers) else ""
-        value = np.atleast_1d(numbers)[bad[0]]
-        advice = (
-            "check the start and the objective: a division by zero, the root or the logarithm of 0?"
-            if step == 0
-            else "try a tenth of the learning rate, and look for a gradient that is infinite (the "
-            "root of 0)"
-        )
-        raise OptimizationError(
-            f"the objective is {value}{which} {f'after step {step}' if step else 'at the start'}: "
-            f"{advice}",
-            self.result() if self.found is not None else None,
-        )
-
-    def result(self) -> Optimized:
-        """Gather what was found."""
-        assert self.found is not None
-        assert self.last is not None
-        return Optimized(
-            best=self.found[0].contiguous(),
-            value=self.found[1],
-            last=self.last.contiguous(),
-            history=np.array(self.values),
-            terms={name: np.array(values) for name, values in self.terms.items()},
-            seconds=np.array(self.seconds),
-            snapshots=self.snapshots,
-            steps_done=self.done,
-            interrupted=self.interrupted,
-            stopped=self.stopped,
-        )
-
-
-def _step_by_step(
-    loop: _Loop,
-    steps: int,
-    make: MakeOptimizer,
-    constrain: Change | None,
-    every: Mapping[int, Change],
-) -> None:
-    """Take one gradient per step, and put the picture back among those allowed after it."""
-    _apply(constrain, loop.leaf)
-    loop.leaf = loop.leaf.contiguous(memory_format=loop.layout)
-    rule = make([loop.leaf])
-    for step in range(1, steps + 1):
-        loop.evaluate()
-        rule.step()
-        for period, change in every.items():
-            if step % period == 0:
-                _apply(change, loop.leaf)
-        _apply(constrain, loop.leaf)
-    loop.evaluate(differentiate=False)
-
-
-def _by_line_search(loop: _Loop, steps: int, lr: float, constrain: Change | None) -> None:
-    """Run L-BFGS until `steps` gradients are spent or it cannot improve any further."""
-    rule = torch.optim.LBFGS(
-        [loop.leaf],
-        lr=lr,
-        max_iter=steps + 1,
-        max_eval=steps + 1,
-        tolerance_grad=0.0,
-        tolerance_change=0.0,
-        history_size=_LBFGS_MEMORY,
-        line_search_fn="strong_wolfe",
-    )
-
-    def closure() -> Tensor:
-        if loop.values and loop.done >= steps:
-            raise _Enough
-        return loop.evaluate(constrain)
-
-    rule.step(closure)
-
-
-@torch.no_grad()
-def _apply(change: Change | None, leaf: Tensor) -> None:
-    if change is None:
-        return
-    changed = change(leaf)
-    if not isinstance(changed, Tensor) or changed.shape != leaf.shape:
-        shape = tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
-        raise ValueError(
-            f"constrain and every must keep the shape {tuple(leaf.shape)}; got {shape}"
-        )
-    leaf.copy_(changed)
-
-
-def _maker(optimizer: str | MakeOptimizer, lr: float | None) -> MakeOptimizer:
+def _make_optimizer(
+    leaf: Tensor, optimizer: str | MakeOptimizer, lr: float | None, steps: int
+) -> Optimizer:
     if not isinstance(optimizer, str):
-        return optimizer
-    rate = OPTIMIZERS[optimizer] if lr is None else lr
-    rule = torch.optim.Adam if optimizer == "adam" else torch.optim.SGD
-    return lambda leaves: rule(leaves, lr=rate)
+        return optimizer([leaf])
+    lr = OPTIMIZERS[optimizer] if lr is None else lr
+    if optimizer == "lbfgs":
+        never = {"tolerance_grad": 0.0, "tolerance_change": 0.0, "line_search_fn": "strong_wolfe"}
+        budget = {"max_iter": steps + 1, "max_eval": steps + 1, "history_size": 20}
+        return torch.optim.LBFGS([leaf], lr=lr, **budget, **never)
+    return (torch.optim.Adam if optimizer == "adam" else torch.optim.SGD)([leaf], lr=lr)
 
 
-def _number(term: Tensor | float) -> Any:
-    return term.tolist() if isinstance(term, Tensor) else term
+def _is_second_interruption() -> bool:
+    global _last_interruption
+    before, _last_interruption = _last_interruption, time.monotonic()
+    return _last_interruption - before < _TWICE_SECONDS
+
+
+def _complain(value: Tensor, step: int) -> str:
+    bad = int((~value.isfinite()).flatten().nonzero()[0])
+    which = f" for picture {bad}" if value.ndim else ""
+    if step == 0:
+        where, advice = "at the start", "is there a division by zero, the root or logarithm of 0?"
+    else:
+        where, advice = (
+            f"after step {step}",
+            "try a tenth of lr; is there a gradient at a root of 0?",
+        )
+    return f"the objective is {value.flatten()[bad].item()}{which} {where}: {advice}"
+
+
+def _check_value(value: object, leaf: Tensor) -> None:
+    if not isinstance(value, Tensor) or (value.ndim and value.shape != leaf.shape[:1]):
+        raise ValueError(
+            f"the objective must return one number as a tensor, or one for each of the {len(leaf)} "
+            f"pictures, or such a tensor and a dict; got {getattr(value, 'shape', type(value))}"
+        )
+    if not value.requires_grad:
+        raise ValueError(
+            "the objective does not depend on the picture in a differentiable way: look for "
+            "torch.no_grad(), detach() or rounding in it"
+        )
 
 
 # ---------------------------------------------------------------------------- features
@@ -449,59 +350,63 @@ class FeatureExtractor:
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
-        self._model = model
         self.layers = tuple(layers)
-        self._modules = {name: _submodule(model, name) for name in self.layers}
+        self._model = model
+        self._modules = {name: model.get_submodule(name) for name in self.layers}
         # layers whose output the network writes over: found out on the first pass
         self._overwritten: set[str] = set()
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the activations (N, C, H, W) by layer, in the order in which they were named.
+        """Return the activations by layer, in the order in which they were named.
 
         Gradients flow through them to the images. On a CPU they are laid out channels-last: use
         ``flatten`` or ``reshape``, not ``view``.
 
+        Parameters
+        ----------
+        images : float Tensor, shape (N, C, H, W)
+            As the network expects them; one picture is a batch of one.
+
         Raises
         ------
-        ValueError
-            If the network never calls one of the layers.
+        TypeError, ValueError
+            If the images are no such batch, the network is not in evaluation mode, or it never
+            calls one of the layers, or the layer returns no tensor.
         """
-        if images.ndim == 4 and images.device.type == "cpu":
+        checks.check_images(images, "images")
+        checks.check_model(self._model, images)
+        if images.device.type == "cpu":
             images = images.contiguous(memory_format=torch.channels_last)
         found = self._pass(images)
         if missing := [name for name in self.layers if name not in found]:
             raise ValueError(f"the network never calls {', '.join(missing)}: name other layers")
-        overwritten = {name for name, (values, version) in found.items() if version != _age(values)}
+        # every in-place operation raises a tensor's version
+        overwritten = {name for name, (values, age) in found.items() if age != _age(values)}
         if overwritten:
             self._overwritten |= overwritten
             found = self._pass(images)
         return {name: found[name][0] for name in self.layers}
 
     def _pass(self, images: Tensor) -> dict[str, tuple[Tensor, int]]:
-        """Run the network until all layers have answered; return what they gave, and its version.
-
-        Every in-place operation raises a tensor's version.
-        """
+        """Run the network until all layers have answered; return their outputs and versions."""
         found: dict[str, tuple[Tensor, int]] = {}
 
-        def listener(name: str) -> Callable[..., Tensor | None]:
-            def listen(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:
-                if name in found:  # a module used twice: its first answer counts
-                    return None
-                if not isinstance(output, Tensor):
-                    raise TypeError(f"layer {name} returns a {type(output).__name__}, not a tensor")
-                found[name] = output, _age(output)
-                if len(found) == len(self.layers):
-                    raise _Reached
-                # the network goes on with a copy where it would write over this one
-                copy = name in self._overwritten or output.is_inference()
-                return output.clone() if copy else None
-
-            return listen
+        def listen(name: str, _module: nn.Module, _inputs: object, output: object) -> Tensor | None:
+            if name in found:  # a module used twice: its first answer counts
+                return None
+            if not isinstance(output, Tensor):
+                raise TypeError(f"layer {name} returns a {type(output).__name__}, not a tensor")
+            found[name] = output, _age(output)
+            if len(found) == len(self.layers):
+                raise _Reached
+            # the network goes on with a copy where it would write over this one
+            copy = name in self._overwritten or output.is_inference()
+            return output.clone() if copy else None
 
         with contextlib.ExitStack() as hooks:
             for name, module in self._modules.items():
-                hooks.callback(module.register_forward_hook(listener(name)).remove)
+                hook = module.register_forward_hook(functools.partial(listen, name))
+                hooks.callback(hook.remove)
             with contextlib.suppress(_Reached):
                 self._model(images)
         return found
@@ -533,71 +438,20 @@ def features_of(network: Network | nn.Module, layers: str | Sequence[str]) -> Fe
     Raises
     ------
     ValueError
-        For no layers, or one that the network does not have.
+        For no layers.
+    AttributeError
+        For a layer that the network does not have.
 
     Examples
     --------
-    >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(inplace=True), nn.Linear(3, 1000))
-    >>> features = features_of(network, ["0", "1"])
-    >>> activations = features(torch.zeros(1, 2))
+    >>> network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.Conv2d(4, 9, 1))
+    >>> features = features_of(network.eval(), ["0", "1"])
+    >>> activations = features(torch.zeros(1, 3, 8, 8))
     >>> {name: tuple(values.shape) for name, values in activations.items()}
-    {'0': (1, 3), '1': (1, 3)}
+    {'0': (1, 4, 8, 8), '1': (1, 4, 8, 8)}
     """
     model = network.model if isinstance(network, Network) else network
     names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
     if not names:
         raise ValueError("features_of was given no layers: name at least one")
     return FeatureExtractor(model, names)
-
-
-def _submodule(model: nn.Module, name: str) -> nn.Module:
-    try:
-        return model.get_submodule(name)
-    except AttributeError:
-        there = ", ".join(child for child, _ in model.named_children())
-        raise ValueError(f"the network has no layer {name!r}; its parts are {there}") from None
-
-
-# ---------------------------------------------------------------------------- checks
-
-
-def _check(
-    start: Tensor,
-    steps: int,
-    optimizer: str | MakeOptimizer,
-    lr: float | None,
-    every: Mapping[int, Change] | None,
-) -> None:
-    if not isinstance(start, Tensor) or not start.is_floating_point():
-        kind = start.dtype if isinstance(start, Tensor) else type(start).__name__
-        raise TypeError(f"start must be a tensor of floating-point numbers, and is {kind}")
-    if steps < 1:
-        raise ValueError(f"steps={steps} must be at least 1")
-    if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
-        raise ValueError(
-            f"optimizer={optimizer!r}: choose one of {', '.join(OPTIMIZERS)}, or pass a function "
-            "that makes one from [picture]"
-        )
-    if lr is not None and not isinstance(optimizer, str):
-        raise ValueError("lr is for optimizers by name: give it to yours where you make it")
-    if every and optimizer == "lbfgs":
-        raise ValueError("every= moves the points of L-BFGS's line search: take 'adam' or 'sgd'")
-    if every and min(every) < 1:
-        raise ValueError(f"every={list(every)}: periods must be at least 1 step")
-
-
-def _check_value(value: object, picture: Tensor) -> None:
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"the objective returned a {type(value).__name__}: return a tensor, or (tensor, dict)"
-        )
-    if value.ndim and value.shape != picture.shape[:1]:
-        raise ValueError(
-            f"the objective returned shape {tuple(value.shape)}: return one number, or one for "
-            f"each of the {len(picture)} pictures"
-        )
-    if not value.requires_grad:
-        raise ValueError(
-            "the objective does not depend on the picture in a differentiable way: look for "
-            "torch.no_grad(), detach() or rounding in it"
-        )

@@ -7,7 +7,7 @@ the slices change nothing. All 50,000 training pictures are used for a number of
 advance, and the test split is measured once, at the end. ``--hold-out 0.1`` keeps a tenth of the
 training pictures aside, measures on those and writes no checkpoint: that is for choosing settings.
 
-The printed SHA-256 belongs into ``course_utils/training/checkpoints.py``.
+The printed SHA-256 belongs into ``course_utils/training.py``.
 """
 
 from __future__ import annotations
@@ -15,17 +15,24 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
+import json
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 import course_utils as cu
 from course_utils.datasets import Augment, Batches, ImageTensors
-from course_utils.training import evaluate, fit, one_cycle, save_checkpoint, tutorial_cnn
-from course_utils.training.checkpoints import checkpoint_folder
+from course_utils.training import (
+    checkpoint_folder,
+    evaluate,
+    fit,
+    one_cycle,
+    tutorial_cnn,
+)
 
 NAME = "cifar10_tutorial_cnn"
 ROOT = Path(__file__).resolve().parent.parent
@@ -122,27 +129,28 @@ def _save(
     pictures: int,
     found: cu.training.Evaluation,
 ) -> None:
-    path = save_checkpoint(
-        checkpoint_folder() / f"{NAME}.safetensors",
-        model,
-        classes=classes,
-        normalize=NORMALIZE,
-        size=32,
-        accuracy=found.accuracy,
-        interval=list(found.interval),
-        per_class_recall=[round(row.recall, 4) for row in found.per_class],
-        data="CIFAR-10 (Krizhevsky 2009), 10,000 test pictures",
-        copy=options.folder.name if options.folder else "cifar-10-python.tar.gz",
-        training_pictures=pictures,
-        epochs=options.epochs,
-        seed=options.seed,
-        optimizer=f"SGD, Nesterov momentum 0.9, weight decay {options.weight_decay:g}",
-        learning_rate=options.learning_rate,
-        schedule="one_cycle",
-        batch_size=BATCH_SIZE,
-        augmentation=f"crop {options.crop}, flip 0.5",
-        torch=torch.__version__,
-    )
+    record = {
+        "classes": list(classes),
+        "normalize": NORMALIZE,
+        "size": 32,
+        "accuracy": found.accuracy,
+        "interval": list(found.interval),
+        "per_class_recall": found.report.recall[:-1].round(4).tolist(),
+        "data": "CIFAR-10 (Krizhevsky 2009), 10,000 test pictures",
+        "copy": options.folder.name if options.folder else "cifar-10-python.tar.gz",
+        "training_pictures": pictures,
+        "epochs": options.epochs,
+        "seed": options.seed,
+        "optimizer": f"SGD, Nesterov momentum 0.9, weight decay {options.weight_decay:g}",
+        "learning_rate": options.learning_rate,
+        "schedule": "one_cycle",
+        "batch_size": BATCH_SIZE,
+        "augmentation": f"crop {options.crop}, flip 0.5",
+        "torch": torch.__version__,
+    }
+    path = checkpoint_folder() / f"{NAME}.safetensors"
+    tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, path, metadata={"course": json.dumps(record, sort_keys=True)})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     print(f"written to {path}, {path.stat().st_size:,} bytes, SHA-256\n{digest}")
 

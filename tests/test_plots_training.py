@@ -121,7 +121,7 @@ def test_scores_have_bars_as_long_as_they_are():
     figure = plots.plot_scores(FOUND, display=False)
     for axes, score in zip(figure.axes, ("precision", "recall", "f1"), strict=True):
         bars = [patch.get_width() for patch in axes.patches][1::2]  # tracks lie between
-        expected = [getattr(row, score) for row in (*FOUND.per_class, FOUND.macro_average)]
+        expected = FOUND.report[score].tolist()
         assert bars == pytest.approx(expected)
     assert "Cat 75, 75 and 75 %, dog 50, 50 and 50 %, macro average 62, 62 and 62 %" in figure.alt
     assert "cat (n = 4)" in texts(figure)
@@ -218,8 +218,8 @@ def test_anything_with_the_same_attributes_can_be_drawn_and_rendered():
     """The plots know no class of `training`: a lesson's own record of numbers will do."""
     history = SimpleNamespace(**HISTORY.__dict__)
     found = SimpleNamespace(
-        classes=FOUND.classes, confusion=FOUND.confusion, per_class=FOUND.per_class,
-        macro_average=FOUND.macro_average, calibration=FOUND.calibration,
+        classes=FOUND.classes, confusion=FOUND.confusion, report=FOUND.report,
+        calibration=FOUND.calibration,
     )  # fmt: skip
     for figure in (
         plots.plot_history(history, title="One", display=False),

@@ -281,7 +281,8 @@ def plot_scores(
         If the evaluations' classes differ.
     """
     evaluations = _named(evaluations, "")
-    tables = {name: [*given.per_class, given.macro_average] for name, given in evaluations.items()}
+    reports = {name: given.report.rename_axis("name") for name, given in evaluations.items()}
+    tables = {name: list(report.reset_index().itertuples()) for name, report in reports.items()}
     lists = {name: [row.name for row in table] for name, table in tables.items()}
     classes = next(iter(lists.values()))
     if any(names != classes for names in lists.values()):

@@ -258,9 +258,9 @@ def test_vgg19_takes_every_step_of_the_lesson(lesson, load_named):
     assert (before[-1], block[0], block[-1]) == ("features.27", "features.28", "features.35")
     lower = nn.Sequential(names["only"](backbone, before), nn.Flatten())
     upper = names["only"](backbone, [*block, *after])
-    flat, _ = cu.extract_features(lower, (x, labels), cache=False, device="cpu")
+    flat, _ = cu.extract_features(lower, (x, labels))
     maps = flat.view(4, *shapes["features.28"][0]), labels
-    features = cu.extract_features(upper, maps, cache=False, device="cpu")
+    features = cu.extract_features(upper, maps)
     assert features.features.shape == (4, 4096)
     head, _ = cu.fit_head(*features, epochs=1, classes=2, device="cpu", progress=False)
     end = names["unfreeze"](backbone, block, after, head)
