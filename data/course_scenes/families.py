@@ -80,6 +80,12 @@ class Scene:
     label: int
     parameters: Values
 
+    def __post_init__(self) -> None:
+        without = self.parameters.get("without", "")
+        if not isinstance(without, str):  # a text, so that it can be compared and stored
+            parameters = {**self.parameters, "without": ", ".join(without)}
+            object.__setattr__(self, "parameters", parameters)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for one line of JSON."""
         return asdict(self)
@@ -104,7 +110,11 @@ class Scene:
         )
 
     def changed(self, **parameters: Any) -> Scene:
-        """Return the same scene with some parameters replaced."""
+        """Return the same scene with some parameters replaced.
+
+        ``without`` takes parts away when the scene is rendered: ``without="tail"``,
+        ``without=["fore legs", "tail"]``, or ``without="*"`` for all of them.
+        """
         return replace(self, parameters={**self.parameters, **parameters})
 
 

@@ -8,7 +8,8 @@ the film. Part masks come from the one ray through the centre of each pixel: exa
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -101,13 +102,33 @@ def structure(values: Values) -> tuple[tuple[str, str], ...]:
 
 
 def solids_of(subject: Subject, values: Values) -> list[Solid]:
-    """Solids of a scene, without those that its parameter `without` names ("*": all)."""
-    without = str(values.get("without", "")).split()
-    return [
-        solid
-        for solid in subject.solids(values)
-        if "*" not in without and solid.name not in without
-    ]
+    """Solids of a scene, without those that its parameter `without` names ("*": all).
+
+    Raises
+    ------
+    ValueError
+        If it names a solid that the scene does not have.
+    """
+    solids = subject.solids(values)
+    removed = named_solids(str(values.get("without", "")), {solid.name for solid in solids})
+    return [solid for solid in solids if solid.name not in removed]
+
+
+def named_solids(without: str, known: Collection[str]) -> set[str]:
+    """Read names of solids, which may hold blanks, from a text with blanks or commas between them.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not known.
+    """
+    if "*" in without:
+        return set(known)
+    names = "|".join(re.escape(name) for name in sorted(known, key=len, reverse=True))
+    whole_name = rf"(?<![^\s,])(?:{names})(?![^\s,])"
+    if rest := re.sub(whole_name, "", without).strip(" ,"):
+        raise ValueError(f"this scene has no {rest!r} to leave out: it has {', '.join(known)}")
+    return set(re.findall(whole_name, without)) - {""}
 
 
 def render_group(

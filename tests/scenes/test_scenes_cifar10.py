@@ -9,6 +9,7 @@ import pytest
 from _scene_checks import check_family
 
 from course_scenes import (
+    Scene,
     classes,
     draw,
     families,
@@ -16,9 +17,11 @@ from course_scenes import (
     interventions,
     parts,
     render_scenes,
+    rendering,
 )
 from course_scenes.cifar10 import PLACES
 from course_scenes.cifar10.places import TYPICAL
+from course_scenes.families import family
 
 NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -149,3 +152,45 @@ def _grown(mask: np.ndarray) -> np.ndarray:
 
 def _inside(mask: np.ndarray) -> np.ndarray:
     return ~_grown(_grown(~mask))
+
+
+HORSE = NAMES.index("horse")
+
+
+@pytest.mark.parametrize("name", ["head", "trunk", "fore legs", "hind legs", "tail", "mane"])
+def test_every_solid_can_be_taken_away_alone(name: str):
+    (horse,) = draw("cifar10", 1, 4, labels=[HORSE])
+    before = _solids(horse)
+    assert name in before
+    assert _solids(horse.changed(without=name)) == before - {name}
+    assert _solids(horse.changed(without=[name])) == before - {name}
+
+
+def test_several_parts_can_be_taken_away_in_every_spelling():
+    (horse,) = draw("cifar10", 1, 4, labels=[HORSE])
+    left = _solids(horse) - {"fore legs", "tail"}
+    given = ["fore legs", "tail"]
+    for without in (given, tuple(given), "fore legs tail", "tail, fore legs", "tail fore legs"):
+        assert _solids(horse.changed(without=without)) == left, without
+    assert given == ["fore legs", "tail"]
+    with pytest.raises(ValueError, match="no 'legs' to leave out"):
+        _solids(horse.changed(without="legs"))
+    with pytest.raises(ValueError, match="no 'fore' to leave out"):
+        _solids(horse.changed(without=["fore", "tail"]))
+
+
+def test_legs_that_were_taken_away_are_not_seen():
+    (horse,) = draw("cifar10", 1, 4, labels=[HORSE])
+    changed = horse.changed(without=["fore legs", "hind legs"])
+    before, after = render_scenes([horse, changed], 64, workers=1).masks
+    legs = next(number for number, part in parts("cifar10").items() if part == "legs")
+    assert (before == legs).any()
+    assert not (after == legs).any()
+    again = Scene.from_dict(json.loads(json.dumps(changed.to_dict())))
+    assert again == changed
+
+
+def _solids(scene: Scene) -> set[str]:
+    """Names of the solids that a scene is rendered from."""
+    model = family(scene.family).models[scene.class_name]
+    return {solid.name for solid in rendering.solids_of(model, scene.parameters)}

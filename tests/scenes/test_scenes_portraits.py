@@ -276,3 +276,10 @@ def test_hair_is_where_hair_grows() -> None:
     shares = (rendered.masks == HAIR).mean((1, 2))
     assert shares[0] < 0.02  # brows
     assert shares[1] > 0.10
+
+
+def test_smoke_goes_with_what_smokes_and_nothing_else(smokers: scenes.Rendering) -> None:
+    scene = next(s for s in smokers.scenes if s.parameters["smoke_amount"] > 0)
+    changes = ("", "eyes", "cigarette", "*")
+    masks = _render(*(scene.changed(without=name) for name in changes), size=48).masks
+    assert [bool((mask == SMOKE).any()) for mask in masks] == [True, True, False, False]

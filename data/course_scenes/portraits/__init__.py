@@ -103,8 +103,8 @@ class Portrait(Model):
         ]
 
     def composite(self, picture: Picture) -> None:
-        """Smoke or steam."""
-        if not str(picture.p.without):
+        """Smoke or steam, where there is something that it comes from."""
+        if not {"*", picture.p.object} & set(picture.p.without.replace(",", " ").split()):
             paint_smoke(picture)
 
 
