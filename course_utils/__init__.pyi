@@ -7,7 +7,6 @@ from . import (
     evaluation,
     networks,
     optimization,
-    paintings,
     photos,
     plots,
     runtime,
@@ -35,7 +34,6 @@ from .datasets import (
 from .exercises import check
 from .networks import Network, Prediction, load_network
 from .optimization import OptimizationError, Optimized, features_of, optimize
-from .paintings import paint
 from .photos import Photo, PhotoError, load_photo, photo, photo_names
 from .runtime import Runtime, current, progress, seed_everything, setup, tune_allocator
 from .training import (
@@ -95,8 +93,6 @@ __all__ = [
     "networks",
     "optimization",
     "optimize",
-    "paint",
-    "paintings",
     "path_gradients",
     "photo",
     "photo_names",

@@ -284,7 +284,7 @@ def download(url: str, *, limit: int = 50_000_000, seconds: float = 60.0) -> byt
     AssetUnavailable
         If no server answers, or it sends an error, a web page, too much, too slowly or half a file.
     """
-    deadline, received = time.monotonic() + seconds, b""
+    deadline, received = time.monotonic() + seconds, bytearray()
     try:
         if reason := _ask([url])[url]:
             raise ValueError(reason)
@@ -298,7 +298,7 @@ def download(url: str, *, limit: int = 50_000_000, seconds: float = 60.0) -> byt
     except (OSError, ValueError) as error:
         advice = "open the address in a browser, save the file, and pass its path."
         raise AssetUnavailable(url, [_cause(error)], advice) from error
-    return received
+    return bytes(received)
 
 
 def fetch(name: str, *, offline: bool = False) -> Path:

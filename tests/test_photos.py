@@ -10,6 +10,7 @@ import sys
 import time
 import tracemalloc
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ from _server import disguised_html, html, refused_url, silent, status, truncated
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, JpegImagePlugin
 
-from course_utils import photos
 from course_utils.photos import PHOTOS, PhotoError, load_photo, photo, photo_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,12 +56,11 @@ def noise() -> Image.Image:
 # ---------------------------------------------------------------- the catalogue
 
 
-def test_catalogue_has_every_collection():
-    counts = {name: len(photo_names(name)) for name in photos.COLLECTIONS}
-    assert counts == {"imagenet": 20, "skimage": 8, "cifar10": 20}
-    assert len(photo_names()) == len(set(photo_names())) == len(PHOTOS) == 48
-    assert {"bull_mastiff", "folding_chair", "jeep", "jeep_2", "chelsea"} <= set(PHOTOS)
-    assert "cifar10_cat_00" in PHOTOS
+def test_catalogue_has_every_group():
+    counts = Counter(entry.group for entry in PHOTOS.values())
+    assert counts == {"imagenet": 20, "skimage": 8, "cifar10": 20, "paintings": 7}
+    assert photo_names() == list(PHOTOS)
+    assert {"bull_mastiff", "jeep_2", "chelsea", "cifar10_cat_00", "waves"} <= set(PHOTOS)
 
 
 def test_imagenet_labels_and_categories_are_those_of_torchvision():
@@ -72,9 +71,7 @@ def test_imagenet_labels_and_categories_are_those_of_torchvision():
         entry = photo(name)
         assert entry.category == categories[entry.label].lower()
         assert entry.path.name.endswith(f"_{entry.label}.jpg")
-    assert all(
-        photo(name).label is None for name in photo_names() if photo(name).path.suffix == ".png"
-    )
+    assert all(entry.label is None for entry in PHOTOS.values() if entry.group != "imagenet")
 
 
 def test_every_photograph_opens_and_is_described():
@@ -83,6 +80,7 @@ def test_every_photograph_opens_and_is_described():
         assert min(pixels(name).shape[:2]) >= 32
         assert entry.title[0].isupper()
         assert entry.credit
+        assert entry.licence
         assert entry.clear or entry.note, f"{name}: say what is unclear"
     assert_array_equal(pixels("chelsea"), pixels(photo("chelsea")))
 
@@ -92,7 +90,7 @@ def test_names_can_be_chosen():
     assert "bald_eagle" in clear
     assert "prayer_rug" not in clear
     assert sorted(clear + photo_names("imagenet", clear=False)) == sorted(photo_names("imagenet"))
-    with pytest.raises(ValueError, match="No collection 'imgnet'.*imagenet"):
+    with pytest.raises(ValueError, match="No group 'imgnet'.*imagenet"):
         photo_names("imgnet")
 
 
@@ -108,7 +106,7 @@ def test_unknown_names_offer_close_ones(wrong, right):
 
 
 def test_listing_imports_no_package_that_brings_photographs():
-    heavy = {"foolbox", "skimage", "torchvision", "requests"}
+    heavy = {"foolbox", "skimage", "torchvision"}
     code = f"import sys, course_utils.photos; print({heavy} & {{*sys.modules}})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert run.stdout.strip() == "set()", run.stderr
@@ -124,7 +122,7 @@ def test_every_source_gives_the_same_pixels(landscape, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plain").write_bytes(data)
     sources = (
-        path, str(path), path.as_uri(), path.name, "plain",
+        path, str(path), path.name, "plain",
         data, bytearray(data), memoryview(data), io.BytesIO(data), landscape,
     )  # fmt: skip
     for source in sources:
@@ -142,10 +140,36 @@ def test_given_image_stays_as_it_is():
     assert color.getpixel((0, 0)) == (0, 0, 0)
 
 
+def test_given_jpeg_that_is_not_decoded_yet_stays_as_it_is(noise):
+    image = Image.open(io.BytesIO(encoded(noise, "JPEG")))
+    assert load_photo(image, max_side=8).size == (8, 8)
+    assert image.size == (64, 64)
+    assert np.asarray(image).shape == (64, 64, 3)
+
+
 @pytest.mark.parametrize("source", [np.zeros((4, 4, 3), np.uint8), None, 3])
 def test_other_types_are_refused(source):
     with pytest.raises(PhotoError, match=f"{type(source).__name__} cannot be used.*fromarray"):
         load_photo(source)
+
+
+EXOTIC = ("BMP", "DDS", "DIB", "GIF", "ICO", "IM", "JPEG2000", "MPO", "PCX", "PPM", "QOI", "SGI",
+          "SPIDER", "TGA", "TIFF", "WEBP")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", EXOTIC)
+def test_everything_that_pillow_opens_is_a_picture(kind, noise, tmp_path):
+    image = noise.convert("F") if kind == "SPIDER" else noise
+    path = tmp_path / "PICTURE.JFIF"  # the content counts, not the name
+    image.save(path, kind)
+    assert load_photo(path).size == (64, 64)
+
+
+def test_formats_that_run_other_programs_are_refused(tmp_path):
+    path = tmp_path / "picture.eps"
+    Image.new("RGB", (4, 4)).save(path)
+    with pytest.raises(PhotoError, match="export it as JPEG"):
+        load_photo(path)
 
 
 # ---------------------------------------------------------------- modes
@@ -231,7 +255,7 @@ def test_numbers_without_a_defined_range(values, expected):
 
 
 def test_numbers_that_are_none():
-    with pytest.raises(PhotoError, match="not finite.*replace NaN"):
+    with pytest.raises(PhotoError, match="not finite"):
         load_photo(Image.fromarray(np.array([[0, np.nan]], np.float32)))
 
 
@@ -369,7 +393,7 @@ def test_large_jpeg_is_shrunk_by_its_decoder(monkeypatch):
     )
     small = pixels(data, max_side=300)
     assert small.shape == (200, 300, 3)
-    assert drafts[0][1][2:] == (750, 500)  # a quarter, never less than twice what is wanted
+    assert drafts[0][1][2:] == (1500, 1000)  # half, never less than twice what is wanted
     exact = np.asarray(image.resize((300, 200), Image.Resampling.LANCZOS), float)
     assert np.abs(small - exact).mean() < 1.5
 
@@ -396,25 +420,26 @@ def test_decompression_bomb_is_refused_before_decoding(side, tmp_path):
     assert len(data) < 100_000
     path = tmp_path / "bomb.png"
     path.write_bytes(data)
-    before = Image.MAX_IMAGE_PIXELS
     start = time.monotonic()
     tracemalloc.start()
     for source in (data, path):
-        message = f"{side} x {side} = {side * side // 10**6} million pixels.*limit is 100 million"
-        with pytest.raises(PhotoError, match=message):
+        with pytest.raises(PhotoError, match=r"pixels.*MAX_IMAGE_PIXELS"):
             load_photo(source, max_side=200)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 5e6
     assert time.monotonic() - start < 2
-    assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_limit_is_configurable(noise):
-    assert load_photo(encoded(noise), max_pixels=64 * 64).size == (64, 64)
+def test_limit_is_pillows_own(noise, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64)
+    assert load_photo(encoded(noise)).size == (64, 64)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64 - 1)
     for source in (noise, encoded(noise)):
-        with pytest.raises(PhotoError, match="64 x 64.*pass a larger max_pixels"):
-            load_photo(source, max_pixels=64 * 64 - 1)
+        with pytest.raises(PhotoError, match="64 x 64.*MAX_IMAGE_PIXELS"):
+            load_photo(source)
+    with pytest.raises(PhotoError, match="0 x 5"):
+        load_photo(Image.new("RGB", (0, 5)))
 
 
 # ---------------------------------------------------------------- broken files
@@ -426,7 +451,7 @@ def test_truncated_files_are_named(noise, kind, share, tmp_path):
     data = encoded(noise, kind)
     path = tmp_path / "half.img"
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(PhotoError, match=r"half\.img cannot be used.*copy it again"):
+    with pytest.raises(PhotoError, match=r"half\.img. cannot be used.*copy it again"):
         load_photo(path)
 
 
@@ -448,44 +473,37 @@ def test_corrupt_files_never_end_in_another_error(noise):
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    "data",
     [
-        (b"", "empty \\(0 bytes\\).*copy it again"),
-        (b"\x00" * 100, "not an image in a format that is known"),
-        (b"just some text", "not an image in a format that is known.*JPEG, PNG"),
-        (b"\n<!DOCTYPE html><html>", "a web page.*copy image address"),
-        (b"<?xml version='1.0'?>\n<svg xmlns=''>", "SVG drawing.*export it as PNG"),
-        (b"%PDF-1.7", "PDF document"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00", "HEIC photograph.*export it as JPEG"),
-        (b"PK\x03\x04....", "ZIP archive.*unpack"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
-        (b"\x89PNG\r\n\x1a\n", "damaged"),
+        b"",
+        b"\x00" * 100,
+        b"just some text",
+        b"\n<!DOCTYPE html><html>",
+        b"<?xml version='1.0'?>\n<svg xmlns=''>",
+        b"%PDF-1.7",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        b"\x00\x00\x00\x18ftypheic\x00\x00",
+        b"PK\x03\x04....",
+        b"version https://git-lfs.github.com/spec/v1\n",
     ],
-    ids=["empty", "zeros", "text", "html", "svg", "pdf", "eps", "heic", "zip", "lfs", "signature"],
 )
-def test_other_files_are_recognised(data, message, tmp_path):
+def test_other_files_are_shown_by_their_first_bytes(data, tmp_path):
     path = tmp_path / "picture.jpg"
     path.write_bytes(data)
-    with pytest.raises(PhotoError, match=f"picture.jpg cannot be used.*{message}"):
-        load_photo(path)
-    with pytest.raises(PhotoError, match=f"bytes cannot be used.*{message}"):
-        load_photo(data)
+    start = re.escape(repr(data[:24]))
+    for source in (path, data, io.BytesIO(data)):
+        with pytest.raises(PhotoError, match=f"cannot be used.*begins with {start}.*export"):
+            load_photo(source)
 
 
 def test_paths_that_lead_nowhere(tmp_path, noise, monkeypatch):
     noise.save(tmp_path / "my_dog.png")
-    with pytest.raises(PhotoError, match="no such file.*use one that is there: my_dog.png"):
+    with pytest.raises(PhotoError, match="nor a file in .*did you mean 'my_dog.png'"):
         load_photo(tmp_path / "my_dgo.png")
-    with pytest.raises(PhotoError, match="no such file"):
-        load_photo(str(tmp_path / "unlike.jpg"))
-    with pytest.raises(PhotoError, match="the folder .*missing does not exist"):
+    with pytest.raises(PhotoError, match="nor a file in .*missing"):
         load_photo(tmp_path / "missing" / "my_dog.png")
-    with pytest.raises(PhotoError, match=r"it is a folder.*such as .*my_dog\.png"):
+    with pytest.raises(PhotoError, match="directory|denied"):
         load_photo(tmp_path)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(PhotoError, match="it is a folder.*there is none in it"):
-        load_photo(tmp_path / "empty")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PhotoError, match="my_dog.png"):
         load_photo("mydog.png")
@@ -507,10 +525,10 @@ class TestAddress:
         ("response", "message"),
         [
             (html(), "a web page instead"),
-            (disguised_html(), "it is a web page.*copy image address"),
+            (disguised_html(), "begins with b.*(?i:doctype html).*picture's address"),
             (status(404), "answered 404"),
-            (b"", "empty"),
-            (b"no picture", "not an image"),
+            (b"", "begins with b''"),
+            (b"no picture", "begins with b'no picture'"),
         ],
         ids=["html", "disguised", "404", "empty", "text"],
     )
@@ -521,29 +539,28 @@ class TestAddress:
 
     def test_truncated_transfer(self, server, noise):
         url = server.serve("/picture.png", truncated(encoded(noise)))
-        with pytest.raises(PhotoError, match="the connection was dropped"):
+        with pytest.raises(PhotoError, match="IncompleteRead"):
             load_photo(url)
 
     def test_nobody_answers(self, server):
         start = time.monotonic()
-        with pytest.raises(PhotoError, match="refused.*save the picture, and pass its path"):
+        with pytest.raises(PhotoError, match="refused.*pass its path"):
             load_photo(refused_url("/picture.png"))
         with pytest.raises(PhotoError, match="no answer within 3 s"):
             load_photo(server.serve("/picture.png", silent()))
         assert time.monotonic() - start < 4
 
-    def test_large_download_is_cut_off(self, server, monkeypatch):
-        monkeypatch.setattr(photos.opening, "MAX_DOWNLOAD", 1_000_000)
-        with pytest.raises(PhotoError, match="larger than the limit of 1 MB"):
-            load_photo(server.serve("/picture.png", bytes(1_000_001)))
+    def test_large_download_is_cut_off(self, server):
+        with pytest.raises(PhotoError, match="50 MB"):
+            load_photo(server.serve("/picture.png", bytes(50_000_001)))
 
     def test_offline(self, server, landscape, monkeypatch):
         monkeypatch.setenv("COURSE_DATA_SOURCE", "embedded")
         url = server.serve("/picture.png", encoded(landscape))
-        with pytest.raises(PhotoError, match="embedded.*COURSE_DATA_SOURCE=auto"):
+        with pytest.raises(PhotoError, match="embedded.*data_source='auto'"):
             load_photo(url)
         assert server.count() == 0
 
     def test_other_schemes(self):
-        with pytest.raises(PhotoError, match="only http and https"):
+        with pytest.raises(PhotoError, match="ftp"):
             load_photo("ftp://127.0.0.1/picture.png")

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from .. import _archives
-from ..photos import MAX_PIXELS, PhotoError, load_photo
+from ..photos import PhotoError, load_photo
 
 #: Most bytes of a single file that are read: a photograph has a few millions.
 MAX_FILE_BYTES = 200_000_000
@@ -77,7 +77,7 @@ def decode(data: bytes, given: str) -> Image.Image:
                 "icc_profile",
                 "transparency",
             }
-            if plain and image.width * image.height <= MAX_PIXELS:
+            if plain and image.width * image.height <= (Image.MAX_IMAGE_PIXELS or 0):
                 image.load()
                 return image
     except Exception:

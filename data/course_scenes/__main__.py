@@ -1,4 +1,8 @@
-"""``python -m course_scenes build --to data/embedded`` and ``… sheet NAME --to FILE.png``."""
+"""The command line: ``python -m course_scenes build``, ``… sheet NAME`` and ``… paintings``.
+
+``build --to data/embedded`` renders the archives that come with the course, ``sheet NAME --to
+FILE.png`` a contact sheet, ``paintings --to data/paintings`` the paintings.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import numpy as np
 
 from . import classes, draw, intervene, interventions, render_scenes
 from .build import RECIPES, build
+from .paintings import store
 from .sheets import color_parts, contact_sheet
 
 FAMILIES = ("vegetables", "smoking", "cifar10", "animals")
@@ -42,18 +47,23 @@ def parser() -> argparse.ArgumentParser:
         help="for the intervention, such as kind=stone; may be repeated",
     )
     sheet.add_argument("--workers", type=int, default=2)
+
+    painting = commands.add_parser("paintings", help="paint the pictures for style transfer")
+    painting.add_argument("--to", type=Path, required=True, help="folder for the JPEG files")
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     chosen = parser().parse_args(arguments)
-    if chosen.command == "build":
-        for path in build(chosen.to, chosen.only, chosen.workers):
-            print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
-    else:
+    if chosen.command == "sheet":
         draw_sheet(chosen)
         print(chosen.to)
+    else:
+        building = chosen.command == "build"
+        files = build(chosen.to, chosen.only, chosen.workers) if building else store(chosen.to)
+        for path in files:
+            print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
 
 
 def draw_sheet(chosen: argparse.Namespace) -> None:

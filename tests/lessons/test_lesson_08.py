@@ -19,7 +19,7 @@ def net():
 
 @pytest.fixture(scope="module")
 def lesson(net):
-    return SimpleNamespace(**definitions("08", net=net, small=48, seed=0, paint_once=cu.paint))
+    return SimpleNamespace(**definitions("08", net=net, small=48, seed=0))
 
 
 def pictures(count: int, size: int = 48, seed: int = 0) -> torch.Tensor:
@@ -163,9 +163,9 @@ def test_raw_losses_follow_the_scale_and_relative_ones_do_not(lesson):
 def test_square_and_painting(lesson):
     assert lesson.square("chelsea", 40).shape == (1, 3, 40, 40)
     assert lesson.square("chelsea", 40).max() <= 1
-    found = lesson.painting("dots", 40)
+    found = lesson.square("strokes", 40)
     assert found.shape == (1, 3, 40, 40)
-    assert not torch.equal(found, lesson.painting("dots", 40, seed=1))
+    assert not torch.equal(found, lesson.square("strokes_2", 40))
 
 
 def test_one_step_on_the_other_bundled_network(lesson):

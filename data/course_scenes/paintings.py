@@ -1,7 +1,6 @@
-"""Procedural paintings: pictures with a style and nothing to recognise, made by this project.
+"""Paint the pictures in ``data/paintings``: a style each, and nothing to recognise.
 
->>> paint("waves", 64).size
-(64, 64)
+``python -m course_scenes paintings --to data/paintings`` paints and stores them.
 
 All coordinates are parts of the picture's side, so that a size changes the resolution and not the
 composition. The same name, size and seed give the same picture.
@@ -10,13 +9,14 @@ composition. The same name, size and seed give the same picture.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-__all__ = ["PAINTINGS", "paint"]
+__all__ = ["PAINTINGS", "STORED", "paint", "store"]
 
 Array: TypeAlias = NDArray[np.floating]
 Generator: TypeAlias = np.random.Generator
@@ -194,6 +194,23 @@ PAINTINGS: dict[str, Callable[[int, Generator], Image.Image]] = {
     "hatching": _hatching,
     "dots": _dots,
 }
+
+#: What is stored: file name to painter and seed. Two have a second canvas "by the same hand".
+STORED = {name: (name, 0) for name in PAINTINGS} | {
+    "strokes_2": ("strokes", 1),
+    "waves_2": ("waves", 1),
+}
+_STORED_SIZE, _JPEG_QUALITY = 512, 88
+
+
+def store(folder: Path) -> list[Path]:
+    """Paint everything in `STORED` and save it as JPEG; return the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for file, (name, seed) in STORED.items():
+        files.append(folder / f"{file}.jpg")
+        paint(name, _STORED_SIZE, seed).save(files[-1], quality=_JPEG_QUALITY, optimize=True)
+    return files
 
 
 # ---------------------------------------------------------------------------- tools
