@@ -85,7 +85,7 @@ def stored_outputs(notebook: NotebookNode) -> Iterator[str]:
     if counts != list(range(1, len(counts) + 1)):
         yield f"execution counts are {counts}, not 1 to {len(counts)}: run `make outputs`"
     if normalize.normalized(notebook) != notebook:
-        yield "not in normal form (metadata, ids, widget state, stderr): run `make tidy`"
+        yield "not in normal form (metadata, ids, widget state, stderr): run `make outputs`"
     for cell in code_cells(notebook):
         for output in cell.outputs:
             if output.output_type == "error":

@@ -20,6 +20,7 @@ from course_utils import launch
 from tools import lesson_rules, normalize, tasks
 
 LESSONS = tasks.lesson_paths()
+TEMPLATE = tasks.ROOT / "notebooks" / "_template.ipynb"
 SLUG = tasks.repository_slug()
 NAME = "02_made_up.ipynb"
 #: Lessons whose outputs were stored before figures became JPEG; `make outputs` mends them.
@@ -38,12 +39,35 @@ def test_there_are_lessons():
     assert LESSONS, "notebooks/ holds no lesson"
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [TEMPLATE, *LESSONS], ids=lambda path: path.stem)
 def test_lesson_keeps_the_rules(path: Path):
     found = lesson_rules.problems(normalize.read(path), path.name, SLUG)
     if path.stem[:2] in STORED_IN_256_COLOURS:
         found = [problem for problem in found if "256 colours" not in problem]
     assert not found, "\n".join([path.name, *found])
+
+
+def test_template_is_within_all_bounds_and_prints_its_verdicts():
+    notebook = normalize.read(TEMPLATE)
+    assert lesson_rules.over_bounds(notebook, TEMPLATE.stat().st_size) == []
+    printed_lines = [
+        line
+        for cell in lesson_rules.code_cells(notebook)
+        for output in cell.outputs
+        for line in output.get("text", "").split("\n")
+    ]
+    answers = sum(cell.source.count("</details>") for cell in notebook.cells)
+    assert sum(line.startswith("Verdict: ") for line in printed_lines) == answers == 3
+
+
+@pytest.mark.slow
+def test_template_runs_in_the_fast_profile(monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_PROFILE", "fast")
+    names = {"__name__": "template"}
+    for cell in lesson_rules.code_cells(normalize.read(TEMPLATE)):
+        if "bootstrap" not in lesson_rules.tags(cell):
+            exec(compile(cell.source, cell.id, "exec"), names)
+    assert capsys.readouterr().out.count("Verdict: ") == 3
 
 
 # --- a notebook that keeps every rule, and ways to break it ---------------------------------------
