@@ -382,6 +382,8 @@ def _heat_map(axes: Axes, shares: pd.DataFrame, texts: Any, title: str) -> None:
         shares, annot=texts, fmt="", cmap=style.UNSIGNED, vmin=0, vmax=1, cbar=False, ax=axes,
         annot_kws={"fontsize": size}, xticklabels=True, yticklabels=True,
     )  # fmt: skip
+    for text, share in zip(axes.texts, shares.to_numpy().ravel(), strict=False):
+        text.set_color(style.INK if share < 0.58 else style.PAPER)
     axes.set_title(style.wrap(title, 4, style.SIZE_PANEL))
     axes.tick_params(length=0, labelrotation=0)
     if len(shares.columns) > 4:
