@@ -443,26 +443,15 @@ def plot_scores(evaluations: Any, **words: Unpack[Words]) -> CourseFigure:
     ValueError
         If the evaluations' classes differ.
     """
-    from sklearn.metrics import classification_report
-
     found, said = _named(evaluations), ["Precision, recall and F1."]
     fig, panels = figure(len(found), width=min(5.2 * len(found), style.WIDTH), squeeze=False)
     for axes, (name, given) in zip(panels[0], found.items(), strict=True):
-        report = classification_report(
-            to_numpy(given.labels), to_numpy(given.predictions), labels=range(len(given.classes)),
-            target_names=given.classes, output_dict=True, zero_division=0,
-        )  # fmt: skip
-        table = pd.DataFrame(report).T.loc[[*given.classes, "macro avg"]]
-        names = [f"{label} (n = {n:.0f})" for label, n in table.support.items()]
-        shares = table[["precision", "recall", "f1-score"]].set_axis(names)
-        _heat_map(axes, shares, shares.map(format_percent), name)
-        said += [
-            f"{name} {row}: {', '.join(map(format_percent, r))}." for row, *r in shares.itertuples()
-        ]
-    note = (
-        "Precision: of those called so, the share that is right. Recall: of those that are so, the "
-    )
-    note += "share that is found. F1: the harmonic mean of the two."
+        names = [f"{label} (n = {n:,})" for label, n in given.report["support"].items()]
+        texts = given.report[["precision", "recall", "f1"]].set_axis(names).map(format_percent)
+        _heat_map(axes, given.report[texts.columns].set_axis(names), texts, name)
+        said += [f"{name} {label}: {', '.join(row)}." for label, *row in texts.itertuples()]
+    note = "Precision: of those called so, the share that is right. Recall: of those that are so, "
+    note += "the share that is found. F1: the harmonic mean of the two."
     return finish(fig, " ".join(said), note, **words)
 
 
@@ -481,29 +470,22 @@ def plot_calibration(evaluations: Any, *, bins: int = 10, **words: Unpack[Words]
         title, caption, alt, display: see `Words`.
     """
     found, said = _named(evaluations), ["Reliability diagram."]
-    width, edges = max(style.WIDTH / 2 * len(found), 5.6), np.linspace(0, 1, bins + 1)
     grid = {"sharex": True, "sharey": "row", "squeeze": False, "height_ratios": [3, 1]}
+    width = max(style.WIDTH / 2 * len(found), 5.6)
     fig, panels = figure(len(found), 2, width=width, height=5.3, **grid)
     for (upper, lower), (name, given) in zip(panels.T, found.items(), strict=True):
-        sure, right = to_numpy(given.probabilities).max(axis=1), to_numpy(given.correct)
-        table = pd.DataFrame({"sure": sure, "right": right.astype(float)})
-        bin_of = table.groupby(pd.cut(table.sure, edges, include_lowest=True), observed=True)
-        means, counts = bin_of.mean(), bin_of.size()
-        error = ((means.sure - means.right).abs() * counts).sum() / counts.sum()
+        bars = given.calibration(bins)
         upper.plot([0, 1], [0, 1], "--", color=style.MUTED, linewidth=1.2)
-        for x, y, n in zip(means.sure, means.right, counts, strict=True):
-            ends = stats.binomtest(round(y * n), n).proportion_ci(method="wilson")
-            upper.plot([x, x], [ends.low, ends.high], color=SERIES[0], alpha=0.45)
-            upper.plot([x, x], [x, y], color=SERIES[1], linewidth=5, solid_capstyle="butt")
-        upper.plot(means.sure, means.right, "o", color=SERIES[0], markersize=7.5)
-        lower.hist(sure, edges, color=style.FAINT)
-        upper.set(xlim=(0, 1), ylim=(-0.03, 1.03), ylabel="share that is right")
+        for x, y, n in zip(bars.confidence, bars.accuracy, bars.count, strict=True):
+            if n:
+                ends = stats.binomtest(round(y * n), int(n)).proportion_ci(method="wilson")
+                upper.plot([x, x], [ends.low, ends.high], color=SERIES[0], alpha=0.45)
+                upper.plot([x, x], [x, y], color=SERIES[1], linewidth=5, solid_capstyle="butt")
+        upper.plot(bars.confidence, bars.accuracy, "o", color=SERIES[0], markersize=7.5)
+        lower.bar(bars.edges[:-1], bars.count, np.diff(bars.edges), align="edge", color=style.FAINT)
+        said.append(f"{name} calibration error {format_percent(bars.ece)}".strip())
+        upper.set(xlim=(0, 1), ylim=(-0.03, 1.03), title=said[-1], ylabel="share that is right")
         lower.set(xlabel="confidence in the predicted class", ylabel="pictures")
-        said.append(f"{name} calibration error {format_percent(error)}")
-        upper.set_title(said[-1].strip().capitalize() if not name else said[-1])
-        said.append(
-            f"(confidence {format_percent(sure.mean())}, right {format_percent(right.mean())})."
-        )
         _as_percent(upper.yaxis, lower.xaxis)
     note = "Each dot is a bin of confidence. On the dashed line confidence is as high as accuracy; "
     note += "below it the network is too sure (orange: the gap). Whiskers: 95 % interval (Wilson)."

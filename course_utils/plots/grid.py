@@ -205,7 +205,8 @@ def show_grid(
         return finish(fig, alt, **words)
     note = f"Each {used.replace('each', 'map')} has its own scale"
     if used == "shared":
-        note = f"One scale for all maps: {max(maps, key=lambda cell: cell.signed).span}"
+        whose = "One scale for all maps" if maps[1:] else "Scale"
+        note = f"{whose}: {max(maps, key=lambda cell: cell.signed).span}"
     if any(cell.clipped for cell in maps):
         note += f", clipped at percentile {clip_percentile:g} of |values|"
     alt += f"Maps of {quantity}. {note}. {'; '.join(cell.describe() for cell in maps)}."
