@@ -15,16 +15,6 @@ from .layouts import CIFAR10_CLASSES, DATASETS
 from .loading import load_dataset
 
 __all__ = [
-    "CIFAR10_CLASSES",
-    "DATASETS",
-    "Augment",
-    "Batches",
-    "DatasetError",
-    "DatasetSplits",
-    "ImageDataset",
-    "ImageTensors",
-    "Pairs",
-    "batches",
-    "load_dataset",
-    "to_float",
-]
+    "CIFAR10_CLASSES", "DATASETS", "Augment", "Batches", "DatasetError", "DatasetSplits",
+    "ImageDataset", "ImageTensors", "Pairs", "batches", "load_dataset", "to_float",
+]  # fmt: skip

@@ -164,39 +164,27 @@ class Batches:
     drop_last: bool = False
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or len(self.images) != len(self.labels):
-            raise ValueError(
-                f"{len(self.images)} images and {len(self.labels)} labels, batch_size="
-                f"{self.batch_size}: there must be as many labels as images, and batch_size must "
-                "be at least 1"
-            )
         check_pixels(self.images)
+        if self.batch_size < 1 or len(self.images) != len(self.labels):
+            counts = f"{len(self.images)} images and {len(self.labels)} labels"
+            raise ValueError(f"{counts} in batches of {self.batch_size} do not go together")
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self.images), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        count = len(self.images)
+        count, device = len(self.images), self.device or self.images.device
+        order = torch.arange(count)
         if self.shuffle:
             order = torch.randperm(count, generator=self.generator)
-        else:
-            order = torch.arange(count)
-        order = order.to(self.images.device)
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            images = self.images[chosen].to(self.device or self.images.device)
-            yield self._prepared(images), self.labels[chosen].to(images.device)
-
-    def _prepared(self, images: Tensor) -> Tensor:
-        augment = self.augment
-        images = to_float(images) if augment is None else augment(images, self.generator)
-        if self.normalize is None:
-            return images
-        mean, std = (
-            torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in self.normalize
-        )
-        return images.sub_(mean).div_(std)  # in place: they are a copy of what was indexed
+        for chosen in order.to(self.images.device).split(self.batch_size)[: len(self)]:
+            images = self.images[chosen].to(device)
+            images = self.augment(images, self.generator) if self.augment else to_float(images)
+            if self.normalize is not None:
+                mean, std = torch.tensor(self.normalize, device=device).view(2, 1, -1, 1, 1)
+                images.sub_(mean).div_(std)  # in place: they are a copy of what was indexed
+            yield images, self.labels[chosen].to(device)
 
 
 def batches(data: Any, *more: Any, **options: Any) -> Batches:

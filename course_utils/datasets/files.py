@@ -7,14 +7,14 @@ forward slashes and composed accents (NFC), whatever made the folder or the arch
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
 import tarfile
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,7 +23,7 @@ from PIL import Image
 
 from ..photos import PhotoError, load_photo
 
-#: Most bytes that come out of an archive; most that do where they are 100 times the archive's.
+#: Most bytes that come out of any archive, and out of one that is 100 times smaller.
 MAX_BYTES, MAX_BOMB_BYTES = 4_000_000_000, 50_000_000
 # what operating systems leave in folders and archives; hidden files
 _CLUTTER = re.compile(r"(^|/)(\.[^/]*|__MACOSX|thumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
@@ -45,43 +45,52 @@ def tidy(name: str) -> str:
     return unicodedata.normalize("NFC", name).replace("\\", "/").removeprefix("./")
 
 
-class Files(dict[str, Path | bytes | np.ndarray | Exception]):
-    """Name to file, bytes, decoded picture, or why it cannot be read; `location` holds them all."""
+class Files(dict[str, Path | bytes | np.ndarray]):
+    """Name to file, bytes or decoded picture.
 
-    def __init__(self, location: Path) -> None:
+    Attributes
+    ----------
+    location : Path
+        The folder or archive that holds them all.
+
+    Raises
+    ------
+    DatasetError
+        If two files have the same name.
+    """
+
+    def __init__(self, location: Path, found: Iterable[tuple[str, Path | bytes]] = ()) -> None:
         super().__init__()
         self.location = location
+        for name, content in found:
+            name = tidy(name)
+            if name in self:
+                raise DatasetError(f"{location} holds {name!r} twice")
+            if not _CLUTTER.search(name):
+                self[name] = content
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes; DatasetError if it is missing or cannot be read."""
-        try:
-            content = self[name]
-            if isinstance(content, Exception):
-                raise content
-            return content.read_bytes() if isinstance(content, Path) else content
-        except KeyError:
-            raise DatasetError(f"{name} is not in {self.location}") from None
-        except Exception as error:  # decoders raise all kinds of errors on damaged bytes
-            raise DatasetError(f"{name} in {self.location} cannot be read: {error}") from error
+        """Return a file's bytes; DatasetError if it is missing."""
+        if name not in self:
+            raise DatasetError(f"{name} is not in {self.location}")
+        content = self[name]
+        return content.read_bytes() if isinstance(content, Path) else content
 
     def image(self, name: str) -> Image.Image:
         """Return the picture in a file as upright 8-bit RGB; DatasetError if there is none."""
         if isinstance(self.get(name), np.ndarray):
             return Image.fromarray(self[name])
         data = self.read(name)
-        try:  # nearly all pictures are plain RGB: Pillow alone is several times faster there
-            with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-                special = image.info.keys() & {"exif", "icc_profile", "transparency"}
-                if image.mode == "RGB" and not special and max(image.size) <= 10_000:
-                    image.load()
-                    return image
-        except Exception:
-            pass  # whatever it is, load_photo says it in plain words
+        with contextlib.suppress(Exception):  # plain RGB needs Pillow alone, which is much faster
+            image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
+            special = image.info.keys() & {"exif", "icc_profile", "transparency"}
+            if image.mode == "RGB" and not special and max(image.size) <= 10_000:
+                image.load()
+                return image
         try:
             return load_photo(data)
         except PhotoError as error:
-            reason = str(error).partition(" cannot be used as a photograph: ")[2] or error
-            raise DatasetError(f"{name} in {self.location} cannot be used: {reason}") from error
+            raise DatasetError(f"{name} in {self.location} cannot be used: {error}") from error
 
 
 def open_files(path: Path) -> Files:
@@ -92,19 +101,12 @@ def open_files(path: Path) -> Files:
     DatasetError
         If it is not there, is neither, is damaged, or has two files of one name.
     """
-    if not path.exists():
+    if path.is_dir():
+        return Files(path, _walk(path))
+    if not path.is_file():
         raise DatasetError(f"{path} is not there: pass the data set's folder, or its archive")
-    if path.is_file():
-        with path.open("rb") as stream:
-            return _read_archive(path, stream)
-    files = Files(path)
-    for folder, inside, names in os.walk(path, followlinks=True):
-        inside[:] = [name for name in inside if not _CLUTTER.search(name)]
-        for name in names:
-            _add(files, os.path.relpath(os.path.join(folder, name), path), Path(folder, name))
-        if len(files) > 300_000:
-            raise DatasetError(f"{path} holds more than 300,000 files: pass the data set's own")
-    return files
+    with path.open("rb") as stream:
+        return _read_archive(path, stream)
 
 
 def open_inner(files: Files) -> Files:
@@ -116,43 +118,41 @@ def open_inner(files: Files) -> Files:
     return found
 
 
-def _add(files: Files, name: str, content: Path | Callable[[], bytes]) -> None:
-    tidied = tidy(name)
-    if _CLUTTER.search(tidied):
-        return
-    if tidied in files:
-        raise DatasetError(f"{files.location} holds {tidied!r} twice")
-    try:
-        files[tidied] = content if isinstance(content, Path) else content()
-    except Exception as error:  # one damaged picture does not spoil the others
-        files[tidied] = error
+def _walk(path: Path) -> Iterator[tuple[str, Path]]:
+    for folder, inside, names in os.walk(path, followlinks=True):
+        inside[:] = [name for name in inside if not _CLUTTER.search(name)]
+        yield from (
+            (os.path.relpath(os.path.join(folder, n), path), Path(folder, n)) for n in names
+        )
 
 
 def _read_archive(path: Path, stream: BinaryIO) -> Files:
-    files, packed, total = Files(path), stream.seek(0, os.SEEK_END), 0
     try:
-        for name, size, read in _members(stream):
-            total += size
-            if total > min(MAX_BYTES, max(MAX_BOMB_BYTES, 100 * packed)):
-                raise DatasetError("what it holds is far larger than itself")
-            _add(files, name, read)
-    except Exception as error:
+        return Files(path, _unpack(stream))
+    except Exception as error:  # decoders raise all kinds of errors on damaged bytes
         raise DatasetError(
-            f"{path} cannot be read: {error}. A folder will do, and .zip, .tar, .tar.gz, .tar.bz2 "
-            "and .tar.xz; for any other archive, unpack it with the program that made it, and pass "
-            "the folder. Where it is damaged, pass another copy with folder="
+            f"{path} cannot be read: {error}. If it is no .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz,"
+            " unpack it with the program that made it, and pass the folder with folder=; if it is "
+            "damaged, pass another copy"
         ) from error
-    return files
 
 
-def _members(stream: BinaryIO) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+def _unpack(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
+    packed = stream.seek(0, os.SEEK_END)
     if zipfile.is_zipfile(stream):
-        archive = zipfile.ZipFile(stream)
-        for info in archive.infolist():
-            if not info.filename.endswith(("/", "\\")):
-                yield info.filename, info.file_size, partial(archive.read, info)
+        zipped = zipfile.ZipFile(stream)
+        entries = [(info.filename, info.file_size, info) for info in zipped.infolist()]
+        entries, read = [e for e in entries if not e[0].endswith(("/", "\\"))], zipped.read
     else:
         stream.seek(0)
-        archive = tarfile.open(fileobj=stream)
-        for info in filter(tarfile.TarInfo.isfile, archive):
-            yield info.name, info.size, archive.extractfile(info).read
+        tarred = tarfile.open(fileobj=stream)
+        entries = [(info.name, info.size, info) for info in tarred if info.isfile()]
+        read = lambda info: tarred.extractfile(info).read()  # noqa: E731
+    if sum(size for _, size, _ in entries) > min(MAX_BYTES, max(MAX_BOMB_BYTES, 100 * packed)):
+        raise ValueError("what it holds is far larger than itself")
+    for name, _, entry in entries:
+        try:
+            content = read(entry)
+        except Exception:  # one damaged picture does not spoil the others: it is found empty
+            content = b""
+        yield name, content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -69,9 +68,7 @@ class ImageDataset(Dataset):
         return (picture if self.transform is None else self.transform(picture)), label
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{name} {n}" for name, n in self.class_counts.items())
-        counts = counts if len(self.classes) <= 10 else f"{len(self.classes)} classes"
-        return f"<{self.name}: {len(self)} pictures ({counts})>"
+        return f"<{self.name}: {len(self)} pictures of {len(self.classes)} classes>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tensors": {}}  # workers decode for themselves
@@ -115,62 +112,53 @@ class ImageDataset(Dataset):
         DatasetError
             If a picture is damaged, or pictures differ in size and `size` was not given.
         """
-        pixels = self._decoded("images", self.image, size, Image.Resampling.BILINEAR, progress)
-        return ImageTensors(pixels, self.labels)
+        return ImageTensors(self._decoded("images", self.image, size, progress), self.labels)
 
     def _decoded(
-        self,
-        kind: str,
-        read: Callable[[int], Image.Image],
-        size: int | None,
-        method: Image.Resampling,
-        progress: bool = True,
+        self, kind: str, read: Callable[[int], Image.Image], size: int | None, progress: bool = True
     ) -> Tensor:
-        """Return all pictures or masks, as `read` gives them: uint8, channels before pixels."""
-        if (kind, size) not in self._tensors and len(self):
-            first = np.asarray(square(read(0), size, method))
-            shape = (len(self), *first.transpose().shape[: first.ndim - 2], *first.shape[:2])
+        """Return all pictures, uint8 (N, 3, H, W), or all masks, (N, H, W), as `read` gives them."""
+        if (kind, size) in self._tensors:
+            return self._tensors[kind, size]
+        method = Image.Resampling.BILINEAR if kind == "images" else Image.Resampling.NEAREST
+        items, side = range(len(self)), size or 0
+        result = np.empty((0, 3, side, side) if kind == "images" else (0, side, side), np.uint8)
+        if progress:
+            items = runtime.progress(items, description=f"decoding {self.name}")
+        for index in items:
+            pixels = np.asarray(square(read(index), size, method))
+            pixels = np.moveaxis(pixels, -1, 0) if kind == "images" else pixels
+            shape = (len(self), *pixels.shape)
             if math.prod(shape) > MAX_BYTES:
                 raise ValueError(
-                    f"{self.name} would take {math.prod(shape) / 1e9:.1f} GB of memory as one "
-                    f"tensor of {shape}: use a smaller size, load fewer pictures "
-                    "(load_dataset(subset=…)), or let a DataLoader read them one by one"
+                    f"{self.name} would take {math.prod(shape) / 1e9:.1f} GB as one tensor {shape}: "
+                    "use a smaller size, fewer pictures (load_dataset(subset=…)) or a DataLoader"
                 )
-            result = np.empty(shape, dtype=np.uint8)
-            options = {} if progress else {"disable": True}
-            for index in runtime.progress(
-                range(len(self)), description=f"decoding {self.name}", **options
-            ):
-                pixels = np.asarray(square(read(index), size, method))
-                if pixels.shape != first.shape:
-                    raise DatasetError(
-                        f"{self.paths[index]} has {pixels.shape[:2]} rows and columns of pixels, "
-                        f"{self.paths[0]} {first.shape[:2]}: give a size, such as to_tensors(224)"
-                    )
-                result[index] = np.moveaxis(pixels, 2, 0) if pixels.ndim == 3 else pixels
-            self._tensors[kind, size] = torch.from_numpy(result)
-        side = size or 0
-        empty = (0, 3, side, side) if kind == "images" else (0, side, side)
-        return self._tensors.get((kind, size), torch.empty(empty, dtype=torch.uint8))
+            result = result if index else np.empty(shape, np.uint8)
+            if result.shape != shape:
+                raise DatasetError(
+                    f"{self.paths[index]} has the shape {shape[1:]}, {self.paths[0]} "
+                    f"{result.shape[1:]}: give to_tensors a size, such as to_tensors(224)"
+                )
+            result[index] = pixels
+        self._tensors[kind, size] = torch.from_numpy(result)
+        return self._tensors[kind, size]
 
     def subset(self, indices: Iterable[int] | Tensor) -> ImageDataset:
         """Return the pictures at these positions, in this order, with all that is known of them."""
         chosen = [range(len(self))[int(index)] for index in indices]
-        return self._with([Record(self.paths[i], int(self.labels[i])) for i in chosen], self.name)
-
-    def _with(self, records: Sequence[Record], name: str) -> ImageDataset:
-        listing = copy.copy(self._listing)
-        return ImageDataset(name, listing, records, self.transform)
+        records = [Record(self.paths[i], int(self.labels[i])) for i in chosen]
+        return ImageDataset(self.name, self._listing, records, self.transform)
 
     # ------------------------------------------------------------------ what is known
 
-    def _mask_file(self, path: str) -> str:
-        return f"{self._listing.root}masks/{PurePosixPath(path).with_suffix('.png')}"
+    def _mask_file(self, index: int) -> str:
+        return f"{self._listing.root}masks/{PurePosixPath(self.paths[index]).with_suffix('.png')}"
 
     @property
     def has_masks(self) -> bool:
         """Whether every picture has a mask of its parts."""
-        return all(self._mask_file(path) in self._listing.files for path in self.paths)
+        return all(self._mask_file(index) in self._listing.files for index in range(len(self)))
 
     def mask(self, index: int) -> Tensor:
         """Return the part id of every pixel of a picture, uint8 (H, W); 0 is the background.
@@ -183,12 +171,11 @@ class ImageDataset(Dataset):
         return torch.from_numpy(np.array(self._mask(index)))
 
     def _mask(self, index: int) -> Image.Image:
-        self.details(index)
-        name = self._mask_file(self.paths[index])
-        data = self._listing.files.read(name)
+        self.details(index)  # says so if the picture was not rendered
+        name = self._mask_file(index)
         try:
-            return Image.open(io.BytesIO(data), formats=("PNG",)).convert("L")
-        except Exception as error:
+            return Image.open(io.BytesIO(self._listing.files.read(name))).convert("L")
+        except OSError as error:
             raise DatasetError(f"{name} is damaged: {error}") from error
 
     @property
@@ -206,7 +193,7 @@ class ImageDataset(Dataset):
         LookupError
             If masks are not known.
         """
-        return self._decoded("masks", self._mask, size, Image.Resampling.NEAREST)
+        return self._decoded("masks", self._mask, size)
 
     def details(self, index: int) -> dict[str, Any]:
         """Return a picture's line of ``scenes.jsonl``: file, split, class, scene and cue.
@@ -219,8 +206,8 @@ class ImageDataset(Dataset):
         path = self.paths[index]
         if path not in self._listing.scenes:
             raise LookupError(
-                f"nothing is known of {path}: only rendered pictures have masks, scenes and "
-                'interventions, so load the data set with source="embedded"'
+                f'no mask or scene of {path} is known: only rendered pictures (source="embedded") '
+                "have masks, scenes and interventions"
             )
         return self._listing.scenes[path]
 
@@ -273,20 +260,16 @@ class ImageDataset(Dataset):
         """
         pairs = self._pairs()
         if name not in pairs:
+            there = ", ".join(sorted(pairs)) or "none"
             raise LookupError(
-                f"{self.name} has no stored intervention {name!r} (there are: "
-                f"{', '.join(sorted(pairs)) or 'none'}). The test splits of rendered data sets "
-                'have them (source="embedded"); any other rendered picture can be changed and '
-                "rendered again: scene(i) returns its scene"
+                f"{self.name} has no stored intervention {name!r} (there are: {there}). The test "
+                'splits of rendered data sets have some (source="embedded")'
             )
         indices = [i for i, path in enumerate(self.paths) if path in pairs[name]]
-        records = []
-        for i in indices:
-            file = pairs[name][self.paths[i]]
-            now = self._listing.scenes[file].get("class")
-            label = self.classes.index(now) if now in self.classes else int(self.labels[i])
-            records.append(Record(file, label))
-        after = self._with(records, f"{self.name}, {name}")
+        files = [pairs[name][self.paths[i]] for i in indices]
+        now = [self._listing.scenes[file]["class"] for file in files]
+        records = [Record(*pair) for pair in zip(files, map(self.classes.index, now), strict=True)]
+        after = ImageDataset(f"{self.name}, {name}", self._listing, records, self.transform)
         return Pairs(name, torch.tensor(indices), self.subset(indices), after)
 
 

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import re
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +31,8 @@ SPLIT_FOLDERS = {
 }  # fmt: skip
 #: Caltech-101's folder of pictures that show none of its objects.
 BACKGROUND = "BACKGROUND_Google"
+#: What lies beside the pictures in an embedded archive, and is none of its labelled pictures.
+BESIDE = ("masks/", "interventions/")
 _ROOT_AND_SPLIT = rf"(?P<root>(?:.*?/)??)(?P<split>{'|'.join(SPLIT_FOLDERS)})/"
 
 
@@ -83,22 +85,24 @@ _CIFAR = Entry(
     "CIFAR-10", CIFAR10_CLASSES, CIFAR10_CLASSES, "train/airplane/0001.jpg",
     _ROOT_AND_SPLIT + "(?P<label>CLASSES)/[^/]+", "cifar10", 60_000, {"plain": "cifar10"}, 0.1,
 )  # fmt: skip
+_ANIMALS = {"title": "animals (CIFAR-10's)", "classes": ("cat", "dog", "horse")}
+_SMOKING = r"(?:[^/]+/)?(?P<label>CLASSES)_[^/]+"  # Kaggle unpacks to Training/Training/
+_CALTECH = r"(?P<root>(?:.*/)?)(?P<label>[^/]+)/image_\d+\.[^/]+"
 DATASETS = {
     "cifar10": _CIFAR,
     "vegetables": _entry("vegetables", "cucumber eggplant mushroom", "train.csv", "", 186),
-    "smoking": _entry(  # Kaggle's own unpacking puts the split folder into one of the same name
-        "smoking", "notsmoking smoking", "Training/notsmoking_0001.jpg",
-        _ROOT_AND_SPLIT + "(?:[^/]+/)?(?P<label>CLASSES)_[^/]+", 1_120,
+    "smoking": _entry(
+        "smoking",
+        "notsmoking smoking",
+        "Training/notsmoking_0001.jpg",
+        _ROOT_AND_SPLIT + _SMOKING,
+        1_120,
     ),
-    "animals": _CIFAR._replace(
-        title="animals (CIFAR-10's cats, dogs and horses)", classes=("cat", "dog", "horse"),
-        count=18_000, pool=5_000,
-    ),
+    "animals": _CIFAR._replace(**_ANIMALS, count=18_000, pool=5_000),
     "caltech101": Entry(
-        "Caltech-101", (), (), "101_ObjectCategories/accordion/image_0001.jpg",
-        r"(?P<root>(?:.*/)?)(?P<label>[^/]+)/image_\d+\.[^/]+", "caltech101", 8_677, {},
+        "Caltech-101", (), (), "accordion/image_0001.jpg", _CALTECH, "caltech101", 8_677, {}
     ),
-}  # fmt: skip
+}
 
 
 class Record(NamedTuple):
@@ -152,10 +156,9 @@ def find_listing(entry: Entry, path: Path) -> Listing:
     files = open_files(path)
     listing = parse(entry, files) or parse(entry, open_inner(files))
     if listing is None:
-        names = ", ".join(sorted(files)[:3]) or "nothing"
         raise DatasetError(
             f"{path} is not the expected data set: {entry.example} should be in it, and there is "
-            f"{names}{', …' if len(files) > 3 else ''}. Pass the data set's folder or archive"
+            f"{', '.join(sorted(files)[:3]) or 'nothing'}. Pass the data set's folder or archive"
         )
     _read_truth(listing)
     return listing
@@ -165,44 +168,38 @@ def _parse_paths(entry: Entry, files: Files) -> Listing | None:
     """Take label and split from folders and file names."""
     if entry.asset == "cifar10":
         files = _decode_batches(files)
-    choice = "|".join(map(re.escape, entry.file_classes))
-    pattern = re.compile(entry.layout.replace("CLASSES", choice), re.IGNORECASE)
+    pattern = re.compile(entry.layout.replace("CLASSES", "|".join(entry.file_classes)), re.I)
     found = {name: pattern.fullmatch(name) for name in files if is_picture(name)}
     found = {name: match.groupdict() for name, match in found.items() if match}
     if not found:
         return None
-    root = min((match["root"] for match in found.values()), key=lambda root: (len(root), root))
+    root = min({match["root"] for match in found.values()}, key=lambda root: (len(root), root))
     found = {name: match for name, match in found.items() if match["root"] == root}
     folders = {match["label"] for match in found.values()}
-    classes = entry.file_classes or tuple(sorted(folders, key=str.lower))
-    index = {name.lower(): label for label, name in enumerate(classes)}
-    listing = Listing(files, root, classes)
+    listing = Listing(files, root, entry.file_classes or tuple(sorted(folders, key=str.lower)))
+    index = {name.lower(): label for label, name in enumerate(listing.classes)}
     for name, match in found.items():
         split = SPLIT_FOLDERS.get(match.get("split", "").lower())
-        label = index[match["label"].lower()]
-        listing.records.append(Record(name.removeprefix(root), label, split))
+        listing.records.append(Record(name[len(root) :], index[match["label"].lower()], split))
     _note_others(listing, set(found), f"is not laid out like {entry.example}, so it has no label")
     return listing
 
 
 def _decode_batches(files: Files) -> Files:
-    """Replace ``cifar-10-batches-py`` by its pictures, as ``train/airplane/00012.png``.
+    """Replace ``cifar-10-batches-py`` by its pictures, ``train/airplane/00012.png``.
 
     torchvision compares the MD5 of each batch before it unpickles it.
     """
-    found = [name for name in files if f"/{name}".endswith(f"/{CIFAR10.train_list[0][0]}")]
+    found = [name for name in files if f"/{name}".endswith("/data_batch_1")]
     if not found:
         return files
     folder = files.location if files.location.is_dir() else assets.unpack("cifar10", files.location)
-    folder = (folder / found[0]).resolve().parent.parent
-    pictures = Files(folder)
-    for split in ("train", "test"):
-        try:
-            part = CIFAR10(str(folder), train=split == "train")
-        except RuntimeError as error:
-            raise DatasetError(
-                f"{folder} holds no intact copy of CIFAR-10 ({error}): pass another with folder="
-            ) from error
+    folder, pictures = (folder / found[0]).resolve().parent.parent, Files(files.location)
+    try:
+        parts = {split: CIFAR10(str(folder), train=split == "train") for split in ("train", "test")}
+    except RuntimeError as error:
+        raise DatasetError(f"{folder} is no intact CIFAR-10: {error}. Pass another copy") from error
+    for split, part in parts.items():
         for i, (pixels, label) in enumerate(zip(part.data, part.targets, strict=True)):
             pictures[f"{split}/{CIFAR10_CLASSES[label]}/{i:05d}.png"] = pixels
     return pictures
@@ -211,8 +208,8 @@ def _decode_batches(files: Files) -> Files:
 def _parse_table(entry: Entry, files: Files) -> Listing | None:
     """Take labels from ``train.csv`` with the columns ``img_path`` and ``label``.
 
-    A path may be absolute, as on the machine where the table was made; a label may be the index of
-    a class, or its name.
+    A path may be absolute, as on the machine where the table was made: then the file's name counts,
+    if it is the only one. A label may be the index of a class, or its name.
     """
     tables = [name for name in files if f"/{name}".lower().endswith("/train.csv")]
     if not tables:
@@ -220,29 +217,25 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
     name = min(tables, key=lambda name: (name.count("/"), name))
     listing = Listing(files, name[: -len("train.csv")], entry.classes)
     table = _read_table(files.read(name), f"{name} in {files.location}")
-    ends: dict[str, set[str]] = defaultdict(set)  # every way in which a file's path can end
-    for other in files:
-        if other.startswith(listing.root) and not _is_beside(listing, other):
-            for end in _ends(other.removeprefix(listing.root)):
-                ends[end.lower()].add(other.removeprefix(listing.root))
-    labels = {str(label): label for label in range(len(entry.classes))}
-    labels |= {name.lower(): label for label, name in enumerate(entry.classes)}
+    inside = [other[len(listing.root) :] for other in files if other.startswith(listing.root)]
+    paths = {file.lower(): file for file in inside if not file.startswith(BESIDE)}
+    names = [path.rpartition("/")[2] for path in paths]
+    once = {name for name, count in Counter(names).items() if count == 1}
+    paths = {name: paths[p] for name, p in zip(names, paths, strict=True) if name in once} | paths
+    labels = {title: label for label, title in enumerate(entry.classes)}
+    labels = {str(label): label for label in labels.values()} | labels
     rows: dict[str, int] = {}
-    for row, path, label in zip(table.index, table["img_path"], table["label"], strict=True):
-        found = _files_of(tidy(path).lower(), ends)
-        number = labels.get(re.sub(r"\.0*$", "", label.lower()))
-        if len(found) != 1:
-            what = f"could be any of {', '.join(sorted(found))}" if found else "is not in it"
-        elif found & rows.keys():
-            what = f"has a row already, line {rows[next(iter(found))]}"
-        elif number is None:
-            what = f"has the label {label!r}, which should be one of {', '.join(labels)}"
+    for row, path, text in zip(table.index + 2, table["img_path"], table["label"], strict=True):
+        key, label = tidy(path).lower(), labels.get(re.sub(r"\.0*$", "", text.lower()))
+        file = paths.get(key) or paths.get(key.rpartition("/")[2])
+        if file and label is not None and file not in rows:
+            listing.records.append(Record(file, label))
         else:
-            what = ""
-            listing.records.append(Record(next(iter(found)), number))
-        if what:
-            listing.problems.append(f"train.csv, line {row + 2}: {path!r} {what}")
-        rows = dict.fromkeys(found, row + 2) | rows
+            what = f"has the label {text!r}, which should be one of {', '.join(labels)}"
+            what = f"has a row already, line {rows[file]}" if file in rows else what
+            what = what if file else "is not in the data set"
+            listing.problems.append(f"train.csv, line {row}: {path!r} {what}")
+        rows.setdefault(file or path, row)
     _note_others(listing, {listing.root + file for file in rows}, "has no row in train.csv")
     return listing
 
@@ -250,8 +243,7 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
 def _read_table(data: bytes, given: str) -> pd.DataFrame:
     """Read a table as people's programs write them: UTF-8, UTF-16 or Latin-1; comma, ; or tab."""
     try:
-        wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        text = data.decode("utf-16" if wide else "utf-8-sig")
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
     lines = re.split(r"\r\n|\r|\n", text)
@@ -262,61 +254,40 @@ def _read_table(data: bytes, given: str) -> pd.DataFrame:
             keep_default_na=False, index_col=False, skip_blank_lines=False, skipinitialspace=True,
             on_bad_lines=lambda fields: fields[: lines[0].count(separator) + 1],
         )  # fmt: skip
-    except (ValueError, csv.Error, LookupError) as error:
-        raise DatasetError(f"{given} cannot be read as a table: {error}") from error
-    table.columns = [str(column).strip().lower() for column in table.columns]
-    if not {"img_path", "label"} <= set(table.columns) or not table.columns.is_unique:
+        table.columns = [str(column).strip().lower() for column in table.columns]
+        table = table[["img_path", "label"]].fillna("").map(str.strip)
+    except (ValueError, AttributeError, csv.Error, LookupError) as error:
         raise DatasetError(
-            f"{given} should have the columns img_path and label, and has {list(table.columns)}"
-        )
-    table = table[["img_path", "label"]].fillna("").map(str.strip)
+            f"{given} is no table with the columns img_path and label: {error}; it begins with "
+            f"{lines[0][:80]!r}"
+        ) from error
     return table[(table != "").any(axis=1)]
-
-
-def _ends(path: str) -> list[str]:
-    """Return all ends of a path, the longest first: a/b/c.jpg, b/c.jpg, c.jpg."""
-    parts = path.split("/")
-    return ["/".join(parts[start:]) for start in range(len(parts))]
-
-
-def _files_of(path: str, ends: dict[str, set[str]]) -> set[str]:
-    """Return the files that a row can mean: those whose paths end like it, as far as can be."""
-    for end in _ends(path):
-        # a relative path that loses its folder could mean another file of the same name
-        if end in ends and (end == path or "/" in end or re.match(r"/|~|[a-z][\w+.-]*:", path)):
-            return ends[end]
-    return set()
-
-
-def _is_beside(listing: Listing, name: str) -> bool:
-    """Whether a file of an embedded archive belongs to its masks or interventions."""
-    return name.startswith((f"{listing.root}masks/", f"{listing.root}interventions/"))
 
 
 def _note_others(listing: Listing, taken: set[str], why: str) -> None:
     """Note the pictures without a label, and other files that lie among the pictures."""
     folders = {name.rpartition("/")[0] for name in taken}
+    beside = tuple(listing.root + folder for folder in BESIDE)
     for name in sorted(set(listing.files) - taken):
-        inside = name.startswith(listing.root)
-        if is_picture(name) and not _is_beside(listing, name):
-            sink = listing.problems if inside else listing.ignored
-            sink.append(f"{name} {why if inside else 'lies outside of the data set'}")
+        if is_picture(name) and not name.startswith(listing.root):
+            listing.ignored.append(f"{name} lies outside of the data set")
+        elif is_picture(name) and not name.startswith(beside):
+            listing.problems.append(f"{name} {why}")
         elif name.rpartition("/")[0] in folders and not name.lower().endswith(".csv"):
             listing.ignored.append(f"{name} is not of a kind that Pillow opens")
 
 
 def _read_truth(listing: Listing) -> None:
     """Read what a renderer has stored beside its pictures; there is nothing beside photographs."""
-    for name in ("parts.json", "scenes.jsonl", "interventions.jsonl"):
-        name = listing.root + name
-        if name not in listing.files:
-            continue
-        data = listing.files.read(name)
-        try:
-            if name.endswith("parts.json"):
-                listing.parts = {int(part): str(title) for part, title in json.loads(data).items()}
-            else:
-                lines = map(json.loads, data.decode().splitlines())
-                listing.scenes |= {line["file"]: line for line in lines}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DatasetError(f"{name} in {listing.files.location} is damaged: {error}") from error
+    files, root = listing.files, listing.root
+    try:
+        if root + "parts.json" in files:
+            parts = json.loads(files.read(root + "parts.json"))
+            listing.parts = {int(part): str(title) for part, title in parts.items()}
+        for name in {root + "scenes.jsonl", root + "interventions.jsonl"} & files.keys():
+            for line in map(json.loads, files.read(name).decode().splitlines()):
+                listing.scenes[line["file"]] = line
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(
+            f"scenes.jsonl, interventions.jsonl or parts.json in {files.location} is damaged: {error}"
+        ) from error

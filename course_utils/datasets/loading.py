@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -97,17 +96,36 @@ def load_dataset(
     vegetables (rendered by the course): 510 train + 90 val + 240 test pictures, 3 classes
     >>> picture, label = vegetables.train[0]  # doctest: +SKIP
     """
-    entry = _entry(name, edition)
+    if name not in DATASETS:
+        hint = "".join(f" (did you mean {n!r}?)" for n in difflib.get_close_matches(name, DATASETS))
+        raise ValueError(f"no data set {name!r}{hint}: there are {', '.join(DATASETS)}")
+    entry = DATASETS[name]
     share = check_share(entry.validation if validation is None else validation, "validation")
-    sizes = _subset_sizes(subset)
+    sizes = dict(subset) if isinstance(subset, Mapping) else dict.fromkeys(SPLITS, subset)
+    counts = [size for size in sizes.values() if size is not None]
+    if not sizes.keys() <= set(SPLITS) or any(not 1 <= n == int(n) for n in counts):
+        raise ValueError(f"subset={subset!r}: give pictures per class, at least 1, for {SPLITS}")
     path, used, reason = _find(entry, source, edition, folder)
     listing = find_listing(entry, path)
     _choose_classes(listing, entry, classes)
-    skipped = _settle_problems(listing, name, on_error, progress)
+    if on_error == "skip":
+        _drop_damaged(listing, name, progress)
+    elif on_error != "raise":
+        raise ValueError(f'on_error={on_error!r}: choose "raise" or "skip"')
+    elif listing.problems:
+        raise DatasetError(
+            f"{path}: {_shortened(listing.problems)}. Mend it, or pass "
+            'on_error="skip" to leave such files out and count them'
+        )
+    skipped = listing.problems + listing.ignored
+    if skipped:
+        message = f"{name}: {len(skipped)} of the files in {path} are left out"
+        warnings.warn(f"{message}: {_shortened(skipped)}", stacklevel=2)
     _check_counts(listing, entry, whole=used == "real" and folder is None and classes is None)
     parts = []
     for split, members in make_splits(listing, seed, share, entry.pool).items():
-        members = _balanced(members, sizes[split], seed) if sizes[split] else members
+        if members and sizes.get(split) is not None:
+            members = _balanced(members, sizes[split], seed)
         order = np.random.default_rng(seed).permutation(len(members))
         members = [sorted(members)[i] for i in order]  # the first are a fair sample
         parts.append(ImageDataset(f"{name} {split}", listing, members, transform))
@@ -117,32 +135,21 @@ def load_dataset(
     return loaded
 
 
-# ---------------------------------------------------------------------------- which copy
-
-
-def _entry(name: str, edition: str) -> Entry:
-    if name not in DATASETS:
-        close = difflib.get_close_matches(name, DATASETS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"No data set {name!r}: {hint}There are {', '.join(DATASETS)}")
-    if edition != "plain" and edition not in DATASETS[name].embedded:
-        having = [known for known, other in DATASETS.items() if edition in other.embedded]
-        there = f"there is one of {' and '.join(having)}" if having else "there is none"
-        raise ValueError(f"{name} has no edition {edition!r}: {there}")
-    return DATASETS[name]
-
-
 def _find(
     entry: Entry, given: str | None, edition: str, folder: str | Path | None
 ) -> tuple[Path, str, str]:
     """Return the folder or archive to read, which copy it is, and why not the real one."""
     source = runtime.current().data_source if given is None else given
-    if source not in runtime.DATA_SOURCES:
-        raise ValueError(f"source={source!r}: choose one of {', '.join(runtime.DATA_SOURCES)}")
-    if edition != "plain" and (folder is not None or given == "real"):
-        raise ValueError(f"the {edition} edition is rendered by the course: there is no real one")
-    if folder is not None and given == "embedded":
-        raise ValueError('folder= is for the real data set: leave out source="embedded"')
+    if source not in runtime.DATA_SOURCES or edition not in ("plain", *entry.embedded):
+        having = ", ".join(name for name, other in DATASETS.items() if edition in other.embedded)
+        raise ValueError(
+            f"source={source!r}, edition={edition!r}: choose a source of {runtime.DATA_SOURCES}; "
+            f"{having or 'no data set'} has this edition"
+        )
+    if (folder is not None and given == "embedded") or (
+        edition != "plain" and (folder is not None or given == "real")
+    ):
+        raise ValueError("folder= and source='real' are for photographs: this copy is rendered")
     if folder is not None:
         return Path(folder).expanduser(), "real", ""
     reason = ""
@@ -164,78 +171,51 @@ def _find(
     return path, "embedded", reason
 
 
-# ---------------------------------------------------------------------------- what is in it
-
-
 def _choose_classes(listing: Listing, entry: Entry, classes: Sequence[str] | None) -> None:
     """Keep the wanted classes, labelled in their order."""
-    known = entry.classes or tuple(name for name in listing.classes if name != BACKGROUND)
-    wanted = tuple(known if classes is None else classes)
     allowed = entry.classes or listing.classes
-    if not wanted or len(set(wanted)) < len(wanted) or not set(wanted) <= set(allowed):
+    wanted = [name for name in allowed if name != BACKGROUND] if classes is None else list(classes)
+    index = {listing.classes.index(name): wanted.index(name) for name in wanted if name in allowed}
+    if not 0 < len(index) == len(wanted):
         unknown = [name for name in wanted if name not in allowed]
         what = f"{entry.title} has no class {unknown[0]!r}" if unknown else f"classes={classes!r}"
-        raise ValueError(f"{what}: name different ones of {', '.join(allowed)}")
-    label_of = {listing.classes.index(name): label for label, name in enumerate(wanted)}
-    listing.records = [
-        record._replace(label=label_of[record.label])
-        for record in listing.records
-        if record.label in label_of
-    ]
-    listing.classes = wanted
+        raise ValueError(f"{what}: there are {', '.join(allowed)}; name each once")
+    kept = [record for record in listing.records if record.label in index]
+    listing.records = [record._replace(label=index[record.label]) for record in kept]
+    listing.classes = tuple(wanted)
 
 
-def _settle_problems(listing: Listing, name: str, on_error: str, progress: bool) -> list[str]:
-    """Raise on what does not fit or, to skip, leave it and all damaged pictures out."""
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f'on_error={on_error!r}: choose "raise" or "skip"')
-    where, skipped = listing.files.location, list(listing.ignored)
-    if on_error == "skip":
-        records, listing.records = listing.records, []
-        options = {} if progress else {"disable": True}
-        for record in runtime.progress(records, description=f"checking {name}", **options):
-            try:
-                listing.files.image(listing.root + record.file)
-                listing.records.append(record)
-            except DatasetError as error:
-                listing.problems.append(str(error))
-        skipped = listing.problems + skipped
-    elif listing.problems:
-        raise DatasetError(
-            f"{where}: {_shortened(listing.problems)}. Mend it, or pass "
-            'on_error="skip" to leave such files out and count them'
-        )
-    if skipped:
-        warnings.warn(
-            f"{name}: {len(skipped)} of the files in {where} are left out: {_shortened(skipped)}",
-            stacklevel=3,
-        )
-    return skipped
+def _drop_damaged(listing: Listing, name: str, progress: bool) -> None:
+    """Decode every picture, and turn those that cannot be decoded into problems."""
+    records, listing.records = listing.records, []
+    for record in (
+        runtime.progress(records, description=f"checking {name}") if progress else records
+    ):
+        try:
+            listing.files.image(listing.root + record.file)
+            listing.records.append(record)
+        except DatasetError as error:
+            listing.problems.append(str(error))
 
 
 def _shortened(problems: Sequence[str]) -> str:
-    more = len(problems) - SHOWN_PROBLEMS
-    return "; ".join(problems[:SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+    more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
+    return "; ".join(problems[:SHOWN_PROBLEMS]) + more
 
 
 def _check_counts(listing: Listing, entry: Entry, *, whole: bool) -> None:
     """Refuse a copy that lacks a class; warn if the published one has another size."""
-    counts = Counter(record.label for record in listing.records)
-    empty = [name for label, name in enumerate(listing.classes) if not counts[label]]
-    if empty:
+    there = {record.label for record in listing.records}
+    if empty := [name for label, name in enumerate(listing.classes) if label not in there]:
+        why = f" ({_shortened(listing.problems)})" if listing.problems else ""
         raise DatasetError(
-            f"{listing.files.location} has no picture of {', '.join(empty)} that can be used: it "
-            f"is not a whole copy of {entry.title}. Pass another one with folder="
+            f"{listing.files.location} has no picture of {', '.join(empty)}{why}: it is not a "
+            f"whole copy of {entry.title}. Pass another one with folder="
         )
     if whole and len(listing.records) != entry.count:
-        warnings.warn(
-            f"{listing.files.location} has {len(listing.records):,} labelled pictures of "
-            f"{entry.title}; the published set has {entry.count:,}",
-            stacklevel=3,
-        )
-
-
-# ---------------------------------------------------------------------------- splits
+        message = f"{listing.files.location} has {len(listing.records):,} labelled pictures of"
+        message += f" {entry.title}; the published set has {entry.count:,}"
+        warnings.warn(message, stacklevel=3)
 
 
 def make_splits(
@@ -250,8 +230,8 @@ def make_splits(
     known = {file: line.get("split") for file, line in listing.scenes.items()}
     records = [r._replace(split=r.split or known.get(r.file)) for r in listing.records]
     if pool is not None:
-        records = [record._replace(split=None) for record in records]
-        records, _ = draw(records, min(pool, len(records)), seed)
+        loose = [record._replace(split=None) for record in records]
+        records, _ = draw(loose, min(pool, len(loose)), seed)
     splits = {name: [r for r in records if r.split == name] for name in SPLITS}
     loose = [record for record in records if record.split not in SPLITS]
     if loose:
@@ -290,26 +270,12 @@ def draw(records: Sequence[Record], count: int, seed: int) -> tuple[list[Record]
 
 def _balanced(records: Sequence[Record], per_class: int, seed: int) -> list[Record]:
     """Draw the same number of pictures of each class; DatasetError if one has too few."""
-    generator = np.random.default_rng(seed)
-    chosen: list[Record] = []
+    generator, chosen = np.random.default_rng(seed), []
     for label in sorted({record.label for record in records}):
-        members = [record for record in sorted(records) if record.label == label]
+        members = sorted(record for record in records if record.label == label)
         if len(members) < per_class:
             raise DatasetError(
-                f"subset: {per_class} pictures of each class were asked for, and the class with "
-                f"index {label} has {len(members)} in this split: ask for at most that many"
+                f"subset: class {label} has {len(members)} pictures, not {per_class}"
             )
         chosen += [members[i] for i in generator.permutation(len(members))[:per_class]]
     return chosen
-
-
-def _subset_sizes(subset: int | Mapping[str, int] | None) -> dict[str, int | None]:
-    """Return pictures per class for every split: one number is for all; the others stay whole."""
-    sizes = dict(subset) if isinstance(subset, Mapping) else dict.fromkeys(SPLITS, subset)
-    whole = all(size is None or int(size) == size >= 1 for size in sizes.values())
-    if not whole or not set(sizes) <= set(SPLITS):
-        raise ValueError(
-            f"subset={subset!r}: give a whole number of pictures per class, at least 1, or one for "
-            f"each of {', '.join(SPLITS)}"
-        )
-    return {name: sizes.get(name) for name in SPLITS}
