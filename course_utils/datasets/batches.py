@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..checks import check_pixels
-from .images import DatasetSplits, ImageDataset
+from .images import ImageDataset
 
 
 @dataclass(frozen=True)
@@ -210,9 +210,7 @@ def batches(data: Any, *more: Any, **options: Any) -> Batches:
         data = data.to_tensors()
     if isinstance(data, Tensor | np.ndarray) and more:
         data, *more = (data, more[0]), *more[1:]
-    if isinstance(data, DatasetSplits) or not isinstance(data, tuple | list) or len(data) != 2:
-        raise TypeError(
-            f"batches wants images and labels, as split.to_tensors() returns them, or one split "
-            f"such as data.train; got {type(data).__name__}"
-        )
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        wanted = "batches takes images and labels, as split.to_tensors() returns them, or a split"
+        raise TypeError(f"{wanted} such as data.train; got {type(data).__name__}")
     return Batches(*map(torch.as_tensor, data), *more, **options)

@@ -1,8 +1,8 @@
 """The files of a data set: below a folder, or out of an archive, which is read into memory.
 
-An archive of pictures takes no more memory than it takes on disk, and nothing of it is ever
-written, so a read-only disk will do and no entry can leave a folder. Names are relative, with
-forward slashes and composed accents (NFC), whatever made the folder or the archive.
+An archive of pictures takes no more memory than it takes on disk, and nothing of it is written, so
+a read-only disk will do. Names are relative, with forward slashes and composed accents (NFC),
+whatever made the folder or the archive.
 """
 
 from __future__ import annotations
@@ -11,23 +11,21 @@ import contextlib
 import io
 import os
 import re
-import tarfile
 import unicodedata
-import zipfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
+from .. import archives, assets
 from ..photos import PhotoError, load_photo
 
-#: Most bytes that come out of any archive, and out of one that is 100 times smaller.
-MAX_BYTES, MAX_BOMB_BYTES = 4_000_000_000, 50_000_000
 # what operating systems leave in folders and archives; hidden files
 _CLUTTER = re.compile(r"(^|/)(\.[^/]*|__MACOSX|thumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
+
+Content = Path | bytes | np.ndarray | Exception
 
 
 class DatasetError(ValueError):
@@ -36,7 +34,7 @@ class DatasetError(ValueError):
 
 def is_picture(name: str) -> bool:
     """Whether a file's name ends like those that Pillow opens, in upper or lower case."""
-    suffix = os.path.splitext(name)[1].lower()
+    suffix = PurePosixPath(name).suffix.lower()
     return Image.registered_extensions().get(suffix) in Image.OPEN
 
 
@@ -45,8 +43,8 @@ def tidy(name: str) -> str:
     return unicodedata.normalize("NFC", name).replace("\\", "/").removeprefix("./")
 
 
-class Files(dict[str, Path | bytes | np.ndarray]):
-    """Name to file, bytes or decoded picture.
+class Files(dict[str, Content]):
+    """Name to file, bytes, decoded picture, or why it cannot be read.
 
     Attributes
     ----------
@@ -56,24 +54,29 @@ class Files(dict[str, Path | bytes | np.ndarray]):
     Raises
     ------
     DatasetError
-        If two files have the same name.
+        If it is not there, is neither, is damaged, or has two files of one name.
     """
 
-    def __init__(self, location: Path, found: Iterable[tuple[str, Path | bytes]] = ()) -> None:
+    def __init__(self, location: Path, found: Iterable[tuple[str, Content]] | None = None) -> None:
         super().__init__()
         self.location = location
-        for name, content in found:
-            name = tidy(name)
-            if name in self:
-                raise DatasetError(f"{location} holds {name!r} twice")
-            if not _CLUTTER.search(name):
-                self[name] = content
+        reader = _walk if location.is_dir() else _unpack
+        try:
+            for given, content in reader(location) if found is None else found:
+                name = tidy(given)
+                if name in self:
+                    raise ValueError(f"it holds {name!r} twice")
+                if not _CLUTTER.search(name):
+                    self[name] = content
+        except Exception as error:  # decoders raise all kinds of errors on damaged bytes
+            advice = "pass the data set's folder, or another archive, with folder="
+            raise DatasetError(f"{location} cannot be read: {error}; {advice}") from error
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes; DatasetError if it is missing."""
-        if name not in self:
-            raise DatasetError(f"{name} is not in {self.location}")
-        content = self[name]
+        """Return a file's bytes; DatasetError if it is missing or damaged."""
+        content = self.get(name, LookupError("it is not there"))
+        if isinstance(content, Exception):
+            raise DatasetError(f"{name} in {self.location} cannot be read: {content}")
         return content.read_bytes() if isinstance(content, Path) else content
 
     def image(self, name: str) -> Image.Image:
@@ -92,67 +95,30 @@ class Files(dict[str, Path | bytes | np.ndarray]):
         except PhotoError as error:
             raise DatasetError(f"{name} in {self.location} cannot be used: {error}") from error
 
-
-def open_files(path: Path) -> Files:
-    """List a folder, or read an archive.
-
-    Raises
-    ------
-    DatasetError
-        If it is not there, is neither, is damaged, or has two files of one name.
-    """
-    if path.is_dir():
-        return Files(path, _walk(path))
-    if not path.is_file():
-        raise DatasetError(f"{path} is not there: pass the data set's folder, or its archive")
-    with path.open("rb") as stream:
-        return _read_archive(path, stream)
-
-
-def open_inner(files: Files) -> Files:
-    """Return what the archives among the files hold."""
-    found = Files(files.location)
-    for name in filter(_ARCHIVE.search, files):
-        inner = _read_archive(files.location / name, io.BytesIO(files.read(name)))
-        found |= {f"{name}/{other}": content for other, content in inner.items()}
-    return found
+    def inner(self) -> Files:
+        """Return what the archives among these files hold."""
+        names = [name for name in self if _ARCHIVE.search(name)]
+        try:
+            folder = assets.unpack(self.location) if names and self.location.is_file() else None
+        except assets.AssetUnavailable as error:
+            raise DatasetError(str(error)) from error
+        found = {name: Files(folder / name if folder else self[name]) for name in names}
+        pairs = ((f"{n}/{file}", content) for n in names for file, content in found[n].items())
+        return Files(self.location, pairs)
 
 
 def _walk(path: Path) -> Iterator[tuple[str, Path]]:
     for folder, inside, names in os.walk(path, followlinks=True):
         inside[:] = [name for name in inside if not _CLUTTER.search(name)]
-        yield from (
-            (os.path.relpath(os.path.join(folder, n), path), Path(folder, n)) for n in names
-        )
+        files = [Path(folder, name) for name in names]
+        yield from ((str(file.relative_to(path)), file) for file in files)
 
 
-def _read_archive(path: Path, stream: BinaryIO) -> Files:
-    try:
-        return Files(path, _unpack(stream))
-    except Exception as error:  # decoders raise all kinds of errors on damaged bytes
-        raise DatasetError(
-            f"{path} cannot be read: {error}. If it is no .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz,"
-            " unpack it with the program that made it, and pass the folder with folder=; if it is "
-            "damaged, pass another copy"
-        ) from error
-
-
-def _unpack(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
-    packed = stream.seek(0, os.SEEK_END)
-    if zipfile.is_zipfile(stream):
-        zipped = zipfile.ZipFile(stream)
-        entries = [(info.filename, info.file_size, info) for info in zipped.infolist()]
-        entries, read = [e for e in entries if not e[0].endswith(("/", "\\"))], zipped.read
-    else:
-        stream.seek(0)
-        tarred = tarfile.open(fileobj=stream)
-        entries = [(info.name, info.size, info) for info in tarred if info.isfile()]
-        read = lambda info: tarred.extractfile(info).read()  # noqa: E731
-    if sum(size for _, size, _ in entries) > min(MAX_BYTES, max(MAX_BOMB_BYTES, 100 * packed)):
-        raise ValueError("what it holds is far larger than itself")
-    for name, _, entry in entries:
+def _unpack(path: Path) -> Iterator[tuple[str, bytes | Exception]]:
+    for name, opener in archives.members(path):
         try:
-            content = read(entry)
-        except Exception:  # one damaged picture does not spoil the others: it is found empty
-            content = b""
+            with opener() as file:
+                content = file.read()
+        except Exception as error:  # one damaged picture does not spoil the others
+            content = error
         yield name, content

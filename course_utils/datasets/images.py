@@ -19,9 +19,10 @@ from .. import runtime
 from .files import DatasetError
 from .layouts import Listing, Record
 
-#: Largest tensor that is made of a split, in bytes: 26,000 pictures of 224 pixels.
-MAX_BYTES = 4_000_000_000
+#: Largest tensor that is made of a split, in gigabytes: 26,000 pictures of 224 pixels.
+MAX_GB = 4
 Transform = Callable[[Image.Image], Any]
+_ONLY_RENDERED = 'only rendered pictures have one: load them with source="embedded"'
 
 
 class ImageTensors(NamedTuple):
@@ -108,7 +109,7 @@ class ImageDataset(Dataset):
         Raises
         ------
         ValueError
-            If the tensor would be larger than `MAX_BYTES`.
+            If the tensor would be larger than `MAX_GB` gigabytes.
         DatasetError
             If a picture is damaged, or pictures differ in size and `size` was not given.
         """
@@ -117,29 +118,27 @@ class ImageDataset(Dataset):
     def _decoded(
         self, kind: str, read: Callable[[int], Image.Image], size: int | None, progress: bool = True
     ) -> Tensor:
-        """Return all pictures, uint8 (N, 3, H, W), or all masks, (N, H, W), as `read` gives them."""
+        """Return all images, uint8 (N, 3, H, W), or all masks, (N, H, W), as `read` gives them."""
         if (kind, size) in self._tensors:
             return self._tensors[kind, size]
-        method = Image.Resampling.BILINEAR if kind == "images" else Image.Resampling.NEAREST
-        items, side = range(len(self)), size or 0
-        result = np.empty((0, 3, side, side) if kind == "images" else (0, side, side), np.uint8)
-        if progress:
-            items = runtime.progress(items, description=f"decoding {self.name}")
-        for index in items:
+        shape = (len(self), 3, size or 0, size or 0)
+        result = np.empty(shape if kind == "images" else (len(self), *shape[2:]), np.uint8)
+        bar = range(len(self))
+        for index in (
+            runtime.progress(bar, description=f"decoding {self.name}") if progress else bar
+        ):
+            method = Image.Resampling.BILINEAR if kind == "images" else Image.Resampling.NEAREST
             pixels = np.asarray(square(read(index), size, method))
             pixels = np.moveaxis(pixels, -1, 0) if kind == "images" else pixels
-            shape = (len(self), *pixels.shape)
-            if math.prod(shape) > MAX_BYTES:
-                raise ValueError(
-                    f"{self.name} would take {math.prod(shape) / 1e9:.1f} GB as one tensor {shape}: "
-                    "use a smaller size, fewer pictures (load_dataset(subset=…)) or a DataLoader"
-                )
-            result = result if index else np.empty(shape, np.uint8)
-            if result.shape != shape:
-                raise DatasetError(
-                    f"{self.paths[index]} has the shape {shape[1:]}, {self.paths[0]} "
-                    f"{result.shape[1:]}: give to_tensors a size, such as to_tensors(224)"
-                )
+            if index == 0:
+                shape = (len(self), *pixels.shape)
+                if (size_in_gb := math.prod(shape) / 1e9) > MAX_GB:
+                    message = f"{self.name} as a tensor {shape} would take {size_in_gb:.1f} GB"
+                    raise ValueError(f"{message}: use a smaller size, subset= or a DataLoader")
+                result = np.empty(shape, np.uint8)
+            if pixels.shape != result.shape[1:]:
+                what = f"{self.paths[index]} is of another size than {self.paths[0]}"
+                raise DatasetError(f"{what}: give to_tensors a size, such as to_tensors(224)")
             result[index] = pixels
         self._tensors[kind, size] = torch.from_numpy(result)
         return self._tensors[kind, size]
@@ -171,8 +170,9 @@ class ImageDataset(Dataset):
         return torch.from_numpy(np.array(self._mask(index)))
 
     def _mask(self, index: int) -> Image.Image:
-        self.details(index)  # says so if the picture was not rendered
         name = self._mask_file(index)
+        if name not in self._listing.files:
+            raise LookupError(f"no mask of {self.paths[index]} is known: {_ONLY_RENDERED}")
         try:
             return Image.open(io.BytesIO(self._listing.files.read(name))).convert("L")
         except OSError as error:
@@ -205,10 +205,7 @@ class ImageDataset(Dataset):
         """
         path = self.paths[index]
         if path not in self._listing.scenes:
-            raise LookupError(
-                f'no mask or scene of {path} is known: only rendered pictures (source="embedded") '
-                "have masks, scenes and interventions"
-            )
+            raise LookupError(f"no scene of {path} is known: {_ONLY_RENDERED}")
         return self._listing.scenes[path]
 
     def scene(self, index: int) -> Any:
@@ -261,10 +258,7 @@ class ImageDataset(Dataset):
         pairs = self._pairs()
         if name not in pairs:
             there = ", ".join(sorted(pairs)) or "none"
-            raise LookupError(
-                f"{self.name} has no stored intervention {name!r} (there are: {there}). The test "
-                'splits of rendered data sets have some (source="embedded")'
-            )
+            raise LookupError(f"no intervention {name!r} is stored for {self.name}, only: {there}")
         indices = [i for i, path in enumerate(self.paths) if path in pairs[name]]
         files = [pairs[name][self.paths[i]] for i in indices]
         now = [self._listing.scenes[file]["class"] for file in files]

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+
 from torchvision.datasets import CIFAR10
 
 from .. import assets
-from .files import DatasetError, Files, is_picture, open_files, open_inner, tidy
+from .files import DatasetError, Files, is_picture, tidy
 
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -153,13 +154,11 @@ def find_listing(entry: Entry, path: Path) -> Listing:
         If it is not there.
     """
     parse = _parse_paths if entry.layout else _parse_table
-    files = open_files(path)
-    listing = parse(entry, files) or parse(entry, open_inner(files))
+    files = Files(path)
+    listing = parse(entry, files) or parse(entry, files.inner())
     if listing is None:
-        raise DatasetError(
-            f"{path} is not the expected data set: {entry.example} should be in it, and there is "
-            f"{', '.join(sorted(files)[:3]) or 'nothing'}. Pass the data set's folder or archive"
-        )
+        there = ", ".join(sorted(files)[:3]) or "nothing"
+        raise DatasetError(f"{path} should hold files such as {entry.example}; it holds {there}")
     _read_truth(listing)
     return listing
 
@@ -193,16 +192,19 @@ def _decode_batches(files: Files) -> Files:
     found = [name for name in files if f"/{name}".endswith("/data_batch_1")]
     if not found:
         return files
-    folder = files.location if files.location.is_dir() else assets.unpack("cifar10", files.location)
-    folder, pictures = (folder / found[0]).resolve().parent.parent, Files(files.location)
+    location = files.location
     try:
+        folder = location if location.is_dir() else assets.unpack(location)
+        folder = (folder / found[0]).resolve().parent.parent
         parts = {split: CIFAR10(str(folder), train=split == "train") for split in ("train", "test")}
     except RuntimeError as error:
-        raise DatasetError(f"{folder} is no intact CIFAR-10: {error}. Pass another copy") from error
-    for split, part in parts.items():
-        for i, (pixels, label) in enumerate(zip(part.data, part.targets, strict=True)):
-            pictures[f"{split}/{CIFAR10_CLASSES[label]}/{i:05d}.png"] = pixels
-    return pictures
+        raise DatasetError(f"{location} has no intact copy of CIFAR-10: {error}") from error
+    pictures = (
+        (f"{split}/{CIFAR10_CLASSES[label]}/{i:05d}.png", part.data[i])
+        for split, part in parts.items()
+        for i, label in enumerate(part.targets)
+    )
+    return Files(location, pictures)
 
 
 def _parse_table(entry: Entry, files: Files) -> Listing | None:
@@ -257,10 +259,8 @@ def _read_table(data: bytes, given: str) -> pd.DataFrame:
         table.columns = [str(column).strip().lower() for column in table.columns]
         table = table[["img_path", "label"]].fillna("").map(str.strip)
     except (ValueError, AttributeError, csv.Error, LookupError) as error:
-        raise DatasetError(
-            f"{given} is no table with the columns img_path and label: {error}; it begins with "
-            f"{lines[0][:80]!r}"
-        ) from error
+        message = f"{given} is no table with the columns img_path and label: {error}; it begins"
+        raise DatasetError(f"{message} with {lines[0][:80]!r}") from error
     return table[(table != "").any(axis=1)]
 
 
@@ -288,6 +288,5 @@ def _read_truth(listing: Listing) -> None:
             for line in map(json.loads, files.read(name).decode().splitlines()):
                 listing.scenes[line["file"]] = line
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(
-            f"scenes.jsonl, interventions.jsonl or parts.json in {files.location} is damaged: {error}"
-        ) from error
+        message = f"the .json or .jsonl files in {files.location} are damaged: {error!r}"
+        raise DatasetError(message) from error

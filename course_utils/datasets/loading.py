@@ -72,7 +72,7 @@ def load_dataset(
         raise DatasetError here, a damaged picture when it is read. "skip": every picture is decoded
         once now; what does not work is left out, counted in a warning and listed in ``.skipped``.
     progress : bool
-        Show bars.
+        Show a bar if it takes longer than a second.
     verbose : bool
         Print which copy was loaded.
 
@@ -113,21 +113,25 @@ def load_dataset(
     elif on_error != "raise":
         raise ValueError(f'on_error={on_error!r}: choose "raise" or "skip"')
     elif listing.problems:
-        raise DatasetError(
-            f"{path}: {_shortened(listing.problems)}. Mend it, or pass "
-            'on_error="skip" to leave such files out and count them'
-        )
-    skipped = listing.problems + listing.ignored
-    if skipped:
+        advice = 'Mend it, or pass on_error="skip" to leave such files out and count them'
+        raise DatasetError(f"{path}: {_shortened(listing.problems)}. {advice}")
+    there = {record.label for record in listing.records}
+    if empty := [name for label, name in enumerate(listing.classes) if label not in there]:
+        why = _shortened(listing.problems) or "it is not the whole data set"
+        raise DatasetError(f"{path} has no picture of {', '.join(empty)}: {why}")
+    if skipped := listing.problems + listing.ignored:
         message = f"{name}: {len(skipped)} of the files in {path} are left out"
         warnings.warn(f"{message}: {_shortened(skipped)}", stacklevel=2)
-    _check_counts(listing, entry, whole=used == "real" and folder is None and classes is None)
+    if used == "real" and not folder and not classes and len(listing.records) != entry.count:
+        message = f"{path} has {len(listing.records):,} labelled pictures of {entry.title}"
+        warnings.warn(f"{message}; the published set has {entry.count:,}", stacklevel=2)
     parts = []
     for split, members in make_splits(listing, seed, share, entry.pool).items():
         if members and sizes.get(split) is not None:
             members = _balanced(members, sizes[split], seed)
-        order = np.random.default_rng(seed).permutation(len(members))
-        members = [sorted(members)[i] for i in order]  # the first are a fair sample
+        members = sorted(members)
+        order = np.random.default_rng(seed).permutation(len(members))  # the first: a fair sample
+        members = [members[i] for i in order]
         parts.append(ImageDataset(f"{name} {split}", listing, members, transform))
     loaded = DatasetSplits(name, edition, used, *parts, path, reason, tuple(skipped))
     if verbose:
@@ -141,33 +145,27 @@ def _find(
     """Return the folder or archive to read, which copy it is, and why not the real one."""
     source = runtime.current().data_source if given is None else given
     if source not in runtime.DATA_SOURCES or edition not in ("plain", *entry.embedded):
-        having = ", ".join(name for name, other in DATASETS.items() if edition in other.embedded)
-        raise ValueError(
-            f"source={source!r}, edition={edition!r}: choose a source of {runtime.DATA_SOURCES}; "
-            f"{having or 'no data set'} has this edition"
-        )
-    if (folder is not None and given == "embedded") or (
-        edition != "plain" and (folder is not None or given == "real")
-    ):
+        choice = f"choose of {runtime.DATA_SOURCES} and {tuple(entry.embedded)}"
+        raise ValueError(f"source={source!r}, edition={edition!r}: {choice}")
+    rendered, real = given == "embedded" or edition != "plain", folder is not None
+    if rendered and (real or given == "real"):
         raise ValueError("folder= and source='real' are for photographs: this copy is rendered")
-    if folder is not None:
+    if real:
         return Path(folder).expanduser(), "real", ""
     reason = ""
-    if source != "embedded" and edition == "plain":
+    if source != "embedded" and not rendered:
         try:
-            return assets.obtain(entry.asset, offline=False), "real", ""
+            return assets.fetch(entry.asset, offline=False), "real", ""
         except assets.AssetUnavailable as unavailable:
             if source == "real" or not entry.embedded:
                 raise
             reason = unavailable.reasons[-1]
     path = assets.embedded_folder() / f"{entry.embedded.get(edition, entry.asset)}.zip"
     if not path.is_file():
-        advice = (
-            "this copy of the course is incomplete: clone or install it again."
-            if entry.embedded
-            else 'load it with source="real", or use the bundled photographs: cu.photo_names()'
-        )
-        raise assets.AssetUnavailable(entry.title, [f"{path.parent} has no {path.name}"], advice)
+        advice = "install the course again: it is incomplete"
+        if not entry.embedded:
+            advice = 'load it with source="real", or use bundled photographs: cu.photo_names()'
+        raise assets.AssetUnavailable(entry.title, [f"there is no {path}"], advice)
     return path, "embedded", reason
 
 
@@ -177,9 +175,7 @@ def _choose_classes(listing: Listing, entry: Entry, classes: Sequence[str] | Non
     wanted = [name for name in allowed if name != BACKGROUND] if classes is None else list(classes)
     index = {listing.classes.index(name): wanted.index(name) for name in wanted if name in allowed}
     if not 0 < len(index) == len(wanted):
-        unknown = [name for name in wanted if name not in allowed]
-        what = f"{entry.title} has no class {unknown[0]!r}" if unknown else f"classes={classes!r}"
-        raise ValueError(f"{what}: there are {', '.join(allowed)}; name each once")
+        raise ValueError(f"classes={classes!r}: name some of {', '.join(allowed)}, each once")
     kept = [record for record in listing.records if record.label in index]
     listing.records = [record._replace(label=index[record.label]) for record in kept]
     listing.classes = tuple(wanted)
@@ -188,9 +184,8 @@ def _choose_classes(listing: Listing, entry: Entry, classes: Sequence[str] | Non
 def _drop_damaged(listing: Listing, name: str, progress: bool) -> None:
     """Decode every picture, and turn those that cannot be decoded into problems."""
     records, listing.records = listing.records, []
-    for record in (
-        runtime.progress(records, description=f"checking {name}") if progress else records
-    ):
+    bar = runtime.progress(records, description=f"checking {name}") if progress else records
+    for record in bar:
         try:
             listing.files.image(listing.root + record.file)
             listing.records.append(record)
@@ -201,21 +196,6 @@ def _drop_damaged(listing: Listing, name: str, progress: bool) -> None:
 def _shortened(problems: Sequence[str]) -> str:
     more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
     return "; ".join(problems[:SHOWN_PROBLEMS]) + more
-
-
-def _check_counts(listing: Listing, entry: Entry, *, whole: bool) -> None:
-    """Refuse a copy that lacks a class; warn if the published one has another size."""
-    there = {record.label for record in listing.records}
-    if empty := [name for label, name in enumerate(listing.classes) if label not in there]:
-        why = f" ({_shortened(listing.problems)})" if listing.problems else ""
-        raise DatasetError(
-            f"{listing.files.location} has no picture of {', '.join(empty)}{why}: it is not a "
-            f"whole copy of {entry.title}. Pass another one with folder="
-        )
-    if whole and len(listing.records) != entry.count:
-        message = f"{listing.files.location} has {len(listing.records):,} labelled pictures of"
-        message += f" {entry.title}; the published set has {entry.count:,}"
-        warnings.warn(message, stacklevel=3)
 
 
 def make_splits(
@@ -262,9 +242,7 @@ def draw(records: Sequence[Record], count: int, seed: int) -> tuple[list[Record]
         labels = [record.label for record in records]
         parts = train_test_split(records, train_size=count, stratify=labels, random_state=seed)
     except ValueError as error:
-        raise DatasetError(
-            f"{len(records)} pictures cannot be split with the same mixture of classes: {error}"
-        ) from error
+        raise DatasetError(f"{len(records)} pictures cannot be split: {error}") from error
     return sorted(parts[0]), sorted(parts[1])
 
 
@@ -274,8 +252,6 @@ def _balanced(records: Sequence[Record], per_class: int, seed: int) -> list[Reco
     for label in sorted({record.label for record in records}):
         members = sorted(record for record in records if record.label == label)
         if len(members) < per_class:
-            raise DatasetError(
-                f"subset: class {label} has {len(members)} pictures, not {per_class}"
-            )
+            raise DatasetError(f"class {label} has only {len(members)} pictures: lower subset=")
         chosen += [members[i] for i in generator.permutation(len(members))[:per_class]]
     return chosen
