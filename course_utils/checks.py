@@ -297,7 +297,10 @@ def unchanged(model: Forward) -> Iterator[None]:
     lists = [(value, list(value)) for value in values if isinstance(value, list)]
     tensors = [
         (tensor, tensor._version, tensor.detach().clone())
-        for tensor in [*values, *(b for table in tables for b in table.get("_buffers", {}).values())]
+        for tensor in [
+            *values,
+            *(b for table in tables for b in table.get("_buffers", {}).values()),
+        ]
         if isinstance(tensor, Tensor) and not tensor.is_inference()
     ]
     parameters = [(p, p.requires_grad, p.grad) for m in modules[:1] for p in m.parameters()]
