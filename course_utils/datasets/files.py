@@ -7,8 +7,6 @@ whatever made the folder or the archive.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
 import unicodedata
@@ -83,15 +81,8 @@ class Files(dict[str, Content]):
         """Return the picture in a file as upright 8-bit RGB; DatasetError if there is none."""
         if isinstance(self.get(name), np.ndarray):
             return Image.fromarray(self[name])
-        data = self.read(name)
-        with contextlib.suppress(Exception):  # plain RGB needs Pillow alone, which is much faster
-            image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
-            special = image.info.keys() & {"exif", "icc_profile", "transparency"}
-            if image.mode == "RGB" and not special and max(image.size) <= 10_000:
-                image.load()
-                return image
         try:
-            return load_photo(data)
+            return load_photo(self.read(name))
         except PhotoError as error:
             raise DatasetError(f"{name} in {self.location} cannot be used: {error}") from error
 
