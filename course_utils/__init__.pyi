@@ -29,6 +29,7 @@ from .datasets import (
     ImageDataset,
     batches,
     load_dataset,
+    preset_transform,
 )
 from .exercises import check
 from .networks import Network, Prediction, load_network
@@ -97,6 +98,7 @@ __all__ = [
     "photo_names",
     "photos",
     "plots",
+    "preset_transform",
     "progress",
     "quadrature",
     "runtime",

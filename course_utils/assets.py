@@ -293,8 +293,10 @@ def download(url: str, *, limit: int = 50_000_000, seconds: float = 60.0) -> byt
             response.raise_for_status()
             for block in response.iter_content(1 << 12):
                 received += block
-                if len(received) > limit or time.monotonic() > deadline:
-                    raise ValueError(f"more than {limit / 1e6:.0f} MB, or than {seconds:g} s")
+                if len(received) > limit:
+                    raise ValueError(f"it is larger than the limit of {limit / 1e6:.0f} MB")
+                if time.monotonic() > deadline:
+                    raise ValueError(f"it takes longer than {seconds:g} s")
     except (OSError, ValueError) as error:
         advice = "open the address in a browser, save the file, and pass its path."
         raise AssetUnavailable(url, [_cause(error)], advice) from error

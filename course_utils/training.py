@@ -33,7 +33,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from torch.utils.data import RandomSampler
 
-from . import checks, runtime
+from . import assets, checks, runtime
 from .datasets import Batches, ImageDataset
 from .datasets import batches as make_batches
 from .networks import Network, Preprocess
@@ -895,13 +895,6 @@ class Checkpoint:
         return self.preprocess.denormalize(images)
 
 
-def checkpoint_folder() -> Path:
-    """Return the folder of the course's checkpoints, in a checkout or installed."""
-    package = Path(__file__).resolve().parent
-    checkout = package.parent / "data" / "checkpoints"
-    return checkout if checkout.is_dir() else package / "_checkpoints"
-
-
 def load_checkpoint(name: str, *, device: Device = None) -> Checkpoint:
     """Load a network that was trained for this course.
 
@@ -923,7 +916,7 @@ def load_checkpoint(name: str, *, device: Device = None) -> Checkpoint:
 
     if name not in CHECKPOINTS:
         raise ValueError(f"no checkpoint {name!r}: choose one of {', '.join(CHECKPOINTS)}")
-    path = checkpoint_folder() / f"{name}.safetensors"
+    path = assets.checkpoints_folder() / f"{name}.safetensors"
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != CHECKPOINTS[name]:
         raise CheckpointError(
             f"{path} is missing, or not the file that comes with the course: clone or install the "

@@ -27,7 +27,6 @@ from safetensors.torch import save_file
 import course_utils as cu
 from course_utils.datasets import Augment, Batches, ImageTensors
 from course_utils.training import (
-    checkpoint_folder,
     evaluate,
     fit,
     one_cycle,
@@ -148,7 +147,7 @@ def _save(
         "augmentation": f"crop {options.crop}, flip 0.5",
         "torch": torch.__version__,
     }
-    path = checkpoint_folder() / f"{NAME}.safetensors"
+    path = cu.assets.checkpoints_folder() / f"{NAME}.safetensors"
     tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     save_file(tensors, path, metadata={"course": json.dumps(record, sort_keys=True)})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -814,7 +814,7 @@ def test_course_checkpoint_is_checked(damage, tmp_path, monkeypatch):
     data[-1] ^= 1
     if damage == "changed":
         (tmp_path / f"{name}.safetensors").write_bytes(data)
-    monkeypatch.setattr(training, "checkpoint_folder", lambda: tmp_path)
+    monkeypatch.setattr(training.assets, "checkpoints_folder", lambda: tmp_path)
     with pytest.raises(CheckpointError, match="missing, or not the file"):
         load_checkpoint(name)
     with pytest.raises(ValueError, match="choose one of cifar10_tutorial_cnn"):
