@@ -29,7 +29,6 @@ from .datasets import (
     ImageDataset,
     batches,
     load_dataset,
-    preset_transform,
 )
 from .exercises import check
 from .networks import Network, Prediction, load_network
@@ -98,7 +97,6 @@ __all__ = [
     "photo_names",
     "photos",
     "plots",
-    "preset_transform",
     "progress",
     "quadrature",
     "runtime",

@@ -1,239 +1,47 @@
-"""Knobs to turn: ipywidgets front-ends over the other modules.
+"""Knobs over any function that draws.
 
-Each one draws a static figure first and redraws that same figure when a control changes, so that a
-page without a kernel still shows something, and a stored notebook holds the figure and no widget.
+A static figure is displayed first and gives way to the redrawn one when a knob is turned, so that a
+page without a kernel shows something, and a stored notebook holds the figure and no widget.
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets
 import torch
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 from PIL import Image
-from torch import Tensor
 
 from . import attribution, photos, plots
 from .networks import Network
 
-__all__ = [
-    "BASELINES",
-    "Explorer",
-    "IntegratedGradientsExplorer",
-    "explore",
-    "explore_integrated_gradients",
-]
-
-_BLUR_SIGMA = 16.0
+__all__ = ["explore", "explore_integrated_gradients"]
 
 
-def _black(network: Network, images: Tensor) -> Tensor:
-    return network.preprocess(Image.new("RGB", (224, 224))).expand_as(images)
-
-
-def _blurred(network: Network, images: Tensor) -> Tensor:
-    from torchvision.transforms.v2 import functional as transforms
-
-    kernel_size = int(4 * _BLUR_SIGMA) - 1  # two standard deviations on either side
-    return transforms.gaussian_blur(images, kernel_size, _BLUR_SIGMA)
-
-
-#: Baselines that the explorer offers: from a network and its normalised images to a batch alike.
-BASELINES: dict[str, Callable[[Network, Tensor], Tensor]] = {
-    "mean grey (zero)": lambda network, images: torch.zeros_like(images),
-    "black": _black,
-    "blurred photograph": _blurred,
-}
-
-
-class _Redrawn:
-    """A figure that is drawn again in its place, and a line that says what went wrong."""
-
-    def __init__(self) -> None:
-        self._handle: Any = None
-        self._status = ipywidgets.HTML()
-
-    def figure(self) -> plots.CourseFigure:
-        raise NotImplementedError
-
-    def _draw(self) -> None:
-        self._handle = plots.redisplay(self.figure(), self._handle)
-
-    def _redraw(self, _change: Any = None) -> None:
-        self._status.value = "computing …"
-        try:
-            self._draw()
-            self._status.value = ""
-        except Exception as error:  # a widget that dies in a callback says nothing to the reader
-            self._status.value = f"<b>{type(error).__name__}</b>: {html.escape(str(error))}"
-
-
-class IntegratedGradientsExplorer(_Redrawn):
-    """Steps, rule, baseline, class and photograph of Integrated Gradients, to be turned by hand.
-
-    Parameters
-    ----------
-    network : Network
-        The network to explain.
-    photo : photograph
-        What to start with: anything that `load_photo` opens.
-    n_steps : int
-        Gradients per attribution to start with.
-
-    Attributes
-    ----------
-    controls : dict of str to ipywidgets.Widget
-        The knobs by name: "photo", "upload", "target", "baseline", "method", "n_steps".
-    """
-
-    def __init__(self, network: Network, photo: photos.PhotoSource, *, n_steps: int = 50) -> None:
-        super().__init__()
-        self.network = network
-        self.controls = self._make_controls(photo, n_steps)
-        self._open(photo)
-        for name in ("target", "baseline", "method", "n_steps"):
-            self.controls[name].observe(self._redraw, names="value")
-        self.controls["photo"].observe(self._choose, names="value")
-        self.controls["upload"].observe(self._upload, names="value")
-
-    @staticmethod
-    def _make_controls(photo: photos.PhotoSource, n_steps: int) -> dict[str, Any]:
-        catalogue = photos.photo_names("imagenet") + photos.photo_names("skimage")
-        start = photo if photo in catalogue else None
-        # a slow computation runs when the mouse lets go, not at every pixel of the way
-        steps = ipywidgets.IntSlider(
-            n_steps, min=2, max=300, description="steps", continuous_update=False
-        )
-        return {
-            "photo": ipywidgets.Dropdown(options=catalogue, value=start, description="photo"),
-            "upload": ipywidgets.FileUpload(accept="image/*", description="your own photo"),
-            "target": ipywidgets.Dropdown(description="class"),
-            "baseline": ipywidgets.Dropdown(options=list(BASELINES), description="baseline"),
-            "method": ipywidgets.Dropdown(
-                options=attribution.METHODS, value="gausslegendre", description="rule"
-            ),
-            "n_steps": steps,
-        }
-
-    def show(self) -> None:
-        """Display the controls, and the figure for their present setting below them."""
-        controls = list(self.controls.values())
-        rows = [ipywidgets.HBox(controls[:3]), ipywidgets.HBox(controls[3:]), self._status]
-        display(ipywidgets.VBox(rows))
-        self._draw()
-
-    def figure(self) -> plots.CourseFigure:
-        """Compute the attribution for the present setting and draw it, without displaying it."""
-        settings = {name: self.controls[name].value for name in ("target", "method", "n_steps")}
-        start = BASELINES[self.controls["baseline"].value](self.network, self._images)
-        result = attribution.integrated_gradients(
-            self.network.model, self._images, baselines=start, **settings
-        )
-        with torch.no_grad():
-            ends = self.network.model(torch.cat([self._images, start]))[:, settings["target"]]
-        change, delta = (ends[0] - ends[1]).item(), result.delta.item()
-        label = self.network.labels[settings["target"]]
-        name = "Integrated Gradients"
-        return plots.show_attributions(
-            self.network.denormalize(self._images)[0],
-            {name: result.attributions[0]},
-            clip_percentile=99.5,
-            notes={name: f"logit change {change:.2f}, delta {delta:.2f}"},
-            quantity="contribution to the logit",
-            title=f"“{label}”, from {self.controls['baseline'].value}",
-            caption=f"{self.network.caption}. {settings['n_steps']} gradients, "
-            f"{settings['method']}.",
-            display=False,
-        )
-
-    def _open(self, photo: photos.PhotoSource) -> None:
-        self._images = self.network.preprocess(photo)
-        guesses = self.network.top_k(self._images)[0]
-        target = self.controls["target"]
-        target.options = [(f"{g.label} ({g.probability:.0%})", g.index) for g in guesses]
-        target.value = guesses[0].index
-
-    def _replace(self, photo: photos.PhotoSource) -> None:
-        self.controls["target"].unobserve(self._redraw, names="value")
-        try:
-            self._open(photo)
-        except photos.PhotoError as error:
-            self._status.value = f"<b>Not opened</b>: {html.escape(str(error))}"
-        else:
-            self._redraw()
-        finally:
-            self.controls["target"].observe(self._redraw, names="value")
-
-    def _choose(self, change: Any) -> None:
-        if change["new"] is not None:
-            self._replace(change["new"])
-
-    def _upload(self, change: Any) -> None:
-        if change["new"]:
-            self._replace(bytes(change["new"][-1]["content"]))
-
-
-def explore_integrated_gradients(
-    network: Network, photo: photos.PhotoSource, *, n_steps: int = 50
-) -> None:
-    """Display an `IntegratedGradientsExplorer`: controls in Jupyter, a figure everywhere.
-
-    Parameters
-    ----------
-    network, photo, n_steps
-        As for `IntegratedGradientsExplorer`.
-    """
-    IntegratedGradientsExplorer(network, photo, n_steps=n_steps).show()
-
-
-class Explorer(_Redrawn):
-    """Knobs over a function that draws; see `explore`.
-
-    Attributes
-    ----------
-    controls : dict of str to ipywidgets.Widget
-        The knobs, by the name of the argument they set.
-    """
-
-    def __init__(self, draw: Callable[..., plots.CourseFigure], controls: dict[str, Any]) -> None:
-        super().__init__()
-        self._draw_with = draw
-        self.controls = {name: _make_control(name, knob) for name, knob in controls.items()}
-        for control in self.controls.values():
-            control.observe(self._redraw, names="value")
-
-    def show(self) -> None:
-        """Display the controls, and the figure for their present setting below them."""
-        display(ipywidgets.VBox([ipywidgets.HBox(list(self.controls.values())), self._status]))
-        self._draw()
-
-    def figure(self) -> plots.CourseFigure:
-        """Draw the figure for the controls' present setting, without displaying it."""
-        return self._draw_with(**{name: knob.value for name, knob in self.controls.items()})
-
-
-def _make_control(name: str, knob: Any) -> Any:
+def _make_control(name: str, knob: Any) -> ipywidgets.Widget:
     """Return a widget as it is, a slider for numbers, a menu for anything else."""
     if isinstance(knob, ipywidgets.Widget):
+        knob.description = knob.description or name
         return knob
     if isinstance(knob, str) or not isinstance(knob, Sequence) or not knob:
         raise TypeError(f"{name}={knob!r}: expected a list of values to choose from, or a widget")
-    if all(isinstance(value, int | float) for value in knob):
-        # a slow computation runs when the mouse lets go, not at every step of the way
-        return ipywidgets.SelectionSlider(
-            options=list(knob), description=name.replace("_", " "), continuous_update=False
-        )
-    return ipywidgets.Dropdown(options=list(knob), description=name.replace("_", " "))
+    numbers = all(isinstance(value, int | float) for value in knob)
+    kind = ipywidgets.SelectionSlider if numbers else ipywidgets.Dropdown
+    options = sorted(knob) if numbers else list(knob)
+    control = kind(options=options, value=knob[0], description=name.replace("_", " "))
+    # a slow computation runs when the mouse lets go, not at every step of the way
+    control.continuous_update = False
+    return control
 
 
-def explore(draw: Callable[..., plots.CourseFigure], **controls: Any) -> None:
+def explore(draw: Callable[..., Any], **controls: Any) -> None:
     """Display controls over a function that draws: knobs in Jupyter, a figure everywhere.
 
-    The figure for the first setting is displayed at once; turning a knob calls `draw` again and
-    replaces it. What `draw` raises then is shown below the knobs.
+    The figure for the first setting is displayed at once; turning a knob calls `draw` again. What
+    `draw` raises then is shown in one line in the figure's place, and the knobs go on working.
 
     Parameters
     ----------
@@ -255,4 +63,98 @@ def explore(draw: Callable[..., plots.CourseFigure], **controls: Any) -> None:
     ...     return plots.show_gallery({photo: blurred(photo, noise)}, display=False)
     >>> explore(draw, photo=["goose", "drum"], noise=[0, 0.1, 0.2])  # doctest: +SKIP
     """
-    Explorer(draw, controls).show()
+    knobs = {name: _make_control(name, knob) for name, knob in controls.items()}
+    handle, turned = DisplayHandle(), itertools.count()
+
+    def redraw(**values: Any) -> None:
+        if not next(turned):  # called once before any knob is turned
+            return
+        try:
+            figure = draw(**values)
+            plots.show(figure, figure.alt)
+        except Exception as error:  # a widget that dies in a callback says nothing to the reader
+            print(f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+    def clear(_change: Any) -> None:
+        for knob in knobs.values():
+            knob.unobserve(clear, names="value")
+        handle.update({"text/plain": ""}, raw=True)
+
+    figure = draw(**{name: knob.value for name, knob in knobs.items()})
+    for knob in knobs.values():  # before the output listens, which would swallow the message
+        knob.observe(clear, names="value")
+    output = ipywidgets.interactive_output(redraw, knobs)
+    row = ipywidgets.HBox(list(knobs.values()), layout={"flex_flow": "row wrap"})
+    display(ipywidgets.VBox([row, output]))
+    data, metadata = figure.mime_bundle()
+    handle.display(data, metadata=metadata, raw=True)
+
+
+def explore_integrated_gradients(
+    network: Network, photo: photos.PhotoSource, *, n_steps: int = 50
+) -> None:
+    """Display knobs for photograph, class, baseline, rule and steps of Integrated Gradients.
+
+    Parameters
+    ----------
+    network : Network
+        The network to explain.
+    photo : photograph
+        What to start with: anything that `load_photo` opens. Others can be chosen and uploaded.
+    n_steps : int
+        Gradients per attribution to start with.
+    """
+    from torchvision.transforms.v2.functional import gaussian_blur
+
+    baselines = {
+        "mean grey (zero)": torch.zeros_like,
+        "black": lambda x: network.preprocess(Image.new("RGB", (224, 224))).expand_as(x),
+        "blurred photograph": lambda x: gaussian_blur(x, 63, 16.0),
+    }
+    latest = {"photo": photo, "upload": b"", "source": photo}
+
+    def draw(photo: Any, upload: Any, guess: int, baseline: str, rule: str, steps: int) -> Any:
+        for name, source in (("photo", photo), ("upload", uploaded_file(upload))):
+            if source and source is not latest[name] and source != latest[name]:
+                latest["source"] = source
+            latest[name] = source
+        x = network.preprocess(latest["source"])
+        found = network.top_k(x, k=5)[0][guess - 1]
+        result = attribution.integrated_gradients(
+            network.model, x, found.index, baselines=baselines[baseline](x), n_steps=steps,
+            method=rule,
+        )  # fmt: skip
+        return plots.show_attributions(
+            network.denormalize(x)[0], {"Integrated Gradients": result}, clip_percentile=99.5,
+            notes={"Integrated Gradients": f"sums to {result.attributions.sum():+.2f}"},
+            quantity="contribution to the logit", title=f"“{found.label}”, from {baseline}",
+            caption=f"{network.caption}. {steps} gradients, {rule}.", display=False,
+        )  # fmt: skip
+
+    names = [*photos.photo_names("imagenet"), *photos.photo_names("skimage")]
+    others = [(name, name) for name in names if name != photo]
+    first = photo if isinstance(photo, str) else "your photograph"
+    explore(
+        draw, photo=ipywidgets.Dropdown(options=[(first, photo), *others]),
+        upload=ipywidgets.FileUpload(accept="image/*", description="your own photo"),
+        guess=[1, 2, 3, 4, 5], baseline=list(baselines),
+        rule=sorted(attribution.METHODS, key="gausslegendre".__ne__),
+        steps=[n_steps, *(n for n in (2, 5, 10, 20, 50, 100, 300) if n != n_steps)],
+    )  # fmt: skip
+
+
+def uploaded_file(value: Any) -> bytes:
+    """Return the content of the last uploaded file, as ipywidgets 7 (Colab) and 8 hand it over.
+
+    Parameters
+    ----------
+    value : dict or tuple of dict
+        The value of a FileUpload: ``{name: {"content": bytes}}`` or ``({"content": memoryview},)``.
+
+    Returns
+    -------
+    bytes
+        Empty if nothing was uploaded.
+    """
+    files = list(value.values() if isinstance(value, Mapping) else value or ())
+    return bytes(files[-1]["content"]) if files else b""

@@ -5,13 +5,14 @@ Those in ``data/embedded``, or in the folder that ``COURSE_TEST_EMBEDDED`` names
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 import torch
 
-from course_utils import _archives, assets
+from course_utils import archives, assets
 from course_utils.datasets import DATASETS, load_dataset
 
 FOLDER = Path(os.environ.get("COURSE_TEST_EMBEDDED") or assets.embedded_folder())
@@ -39,9 +40,27 @@ def test_together_they_are_small():
 
 
 @pytest.mark.parametrize(("name", "edition"), EDITIONS)
+def test_splits_are_those_that_the_lessons_were_written_with(name, edition):
+    """Which pictures are in which split, and in which order, decides all numbers of a lesson."""
+    expected = {
+        ("cifar10", "plain"): "5e0ea131 bdf20556 68bc1637",
+        ("vegetables", "plain"): "795fe1fe e12cccbf 90aca6e9",
+        ("smoking", "plain"): "0e53bb45 22bd044a e2fcf92f",
+        ("animals", "plain"): "a2c86945 66f79f4b 1745b057",
+        ("vegetables", "shortcut"): "04f4535e 2d9eb8cf 18680906",
+        ("smoking", "shortcut"): "fae68372 836b8d95 8ba1e870",
+    }
+    found = []
+    for split in load(name, edition):
+        lines = [f"{file} {int(k)}" for file, k in zip(split.paths, split.labels, strict=True)]
+        found.append(hashlib.sha1("\n".join(lines).encode()).hexdigest()[:8])
+    assert " ".join(found) == expected[name, edition]
+
+
+@pytest.mark.parametrize(("name", "edition"), EDITIONS)
 def test_every_picture_has_its_mask_and_scene(name, edition):
     loaded = load(name, edition)
-    assert _archives.damaged_member(loaded.origin) is None
+    assert not archives.problem(loaded.origin, read=True)
     parts = set(loaded.parts)
     for split in loaded:
         images, labels = split.to_tensors(progress=False)

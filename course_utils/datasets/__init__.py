@@ -8,26 +8,13 @@ The copy that comes with the course has the folder layout of the real one, so on
 both; beside it lie what only a renderer can know: masks of the parts, scenes, interventions.
 """
 
-from .catalogue import CIFAR10_CLASSES, DATASETS
-from .images import DatasetSplits, ImageDataset, Pairs
+from .batches import Augment, Batches, batches, to_float
+from .files import DatasetError
+from .images import DatasetSplits, ImageDataset, ImageTensors, Pairs
+from .layouts import CIFAR10_CLASSES, DATASETS
 from .loading import load_dataset
-from .presets import IMAGENET_MEAN, IMAGENET_STD, preset_transform
-from .stores import DatasetError
-from .tensors import Augment, Batches, ImageTensors, batches
 
 __all__ = [
-    "CIFAR10_CLASSES",
-    "DATASETS",
-    "IMAGENET_MEAN",
-    "IMAGENET_STD",
-    "Augment",
-    "Batches",
-    "DatasetError",
-    "DatasetSplits",
-    "ImageDataset",
-    "ImageTensors",
-    "Pairs",
-    "batches",
-    "load_dataset",
-    "preset_transform",
-]
+    "CIFAR10_CLASSES", "DATASETS", "Augment", "Batches", "DatasetError", "DatasetSplits",
+    "ImageDataset", "ImageTensors", "Pairs", "batches", "load_dataset", "to_float",
+]  # fmt: skip

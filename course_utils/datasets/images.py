@@ -1,24 +1,35 @@
-"""A split as an ordinary PyTorch data set, with whatever is known about its pictures beside it."""
+"""A split as an ordinary PyTorch data set, with masks, scenes and interventions where known."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import io
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .layouts import Record
-from .stores import Store
-from .tensors import ImageTensors, decode_all, decode_masks
-from .truth import Truth
+from .. import runtime
+from .files import DatasetError
+from .layouts import Listing, Record
 
+#: Largest tensor that is made of a split, in gigabytes: 26,000 pictures of 224 pixels.
+MAX_GB = 4
 Transform = Callable[[Image.Image], Any]
+_ONLY_RENDERED = 'only rendered pictures have one: load them with source="embedded"'
+
+
+class ImageTensors(NamedTuple):
+    """Pictures and labels in memory: uint8 (N, 3, H, W) and int64 (N,)."""
+
+    images: Tensor
+    labels: Tensor
 
 
 class ImageDataset(Dataset):
@@ -41,21 +52,13 @@ class ImageDataset(Dataset):
     """
 
     def __init__(
-        self,
-        name: str,
-        classes: Sequence[str],
-        store: Store,
-        root: str,
-        records: Sequence[Record],
-        truth: Truth | None = None,
-        transform: Transform | None = None,
+        self, name: str, listing: Listing, records: Sequence[Record], transform: Transform | None
     ) -> None:
-        self.name, self.classes, self.transform = name, tuple(classes), transform
-        self.labels = torch.tensor([record.label for record in records], dtype=torch.int64)
+        self.name, self.classes, self.parts = name, listing.classes, listing.parts
         self.paths = [record.file for record in records]
-        self.parts = dict(truth.parts) if truth is not None else {}
-        self._store, self._root, self._truth = store, root, truth
-        self._tensors: dict[tuple[object, ...], Any] = {}
+        self.labels = torch.tensor([record.label for record in records], dtype=torch.int64)
+        self.transform, self._listing = transform, listing
+        self._tensors: dict[tuple[str, int | None], Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -65,18 +68,11 @@ class ImageDataset(Dataset):
         label = int(self.labels[index])
         return (picture if self.transform is None else self.transform(picture)), label
 
-    def __iter__(self) -> Iterator[tuple[Any, int]]:
-        return (self[index] for index in range(len(self)))
-
     def __repr__(self) -> str:
-        counts = ", ".join(f"{name} {n}" for name, n in self.class_counts.items())
-        counts = counts if len(self.classes) <= 10 else f"{len(self.classes)} classes"
-        return f"<{self.name}: {len(self)} pictures ({counts})>"
+        return f"<{self.name}: {len(self)} pictures of {len(self.classes)} classes>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tensors": {}}  # workers decode for themselves
-
-    # ------------------------------------------------------------------ pictures
 
     @property
     def class_counts(self) -> dict[str, int]:
@@ -92,24 +88,15 @@ class ImageDataset(Dataset):
         DatasetError
             If its file is missing or damaged; the message names it.
         """
-        return self._store.image(self._root + self.paths[index])
+        return self._listing.files.image(self._listing.root + self.paths[index])
 
-    def to_tensors(
-        self,
-        size: int | None = None,
-        *,
-        indices: Sequence[int] | None = None,
-        progress: bool = True,
-    ) -> ImageTensors:
+    def to_tensors(self, size: int | None = None, *, progress: bool = True) -> ImageTensors:
         """Decode the whole split into one tensor of bytes, once; the next call returns the same.
 
         Parameters
         ----------
         size : int, optional
-            Resize the shorter side to this and cut out the centre square. Needed where pictures
-            differ in size.
-        indices : sequence of int, optional
-            Only these pictures.
+            Cut out the centre square and resize it to this. Needed where pictures differ in size.
         progress : bool
             Show a bar if it takes longer than a second.
 
@@ -122,43 +109,55 @@ class ImageDataset(Dataset):
         Raises
         ------
         ValueError
-            If the tensor would be larger than `tensors.MAX_BYTES`.
+            If the tensor would be larger than `MAX_GB` gigabytes.
         DatasetError
             If a picture is damaged, or pictures differ in size and `size` was not given.
         """
-        if indices is not None:
-            return self.subset(indices).to_tensors(size, progress=progress)
-        if ("images", size) not in self._tensors:
-            names = [self._root + path for path in self.paths]
-            images = decode_all(self._store, names, size, progress=progress, title=self.name)
-            self._tensors["images", size] = ImageTensors(images, self.labels)
-        return self._tensors["images", size]
+        return ImageTensors(self._decoded("images", self.image, size, progress), self.labels)
 
-    # ------------------------------------------------------------------ parts of it
+    def _decoded(
+        self, kind: str, read: Callable[[int], Image.Image], size: int | None, progress: bool = True
+    ) -> Tensor:
+        """Return all images, uint8 (N, 3, H, W), or all masks, (N, H, W), as `read` gives them."""
+        if (kind, size) in self._tensors:
+            return self._tensors[kind, size]
+        shape = (len(self), 3, size or 0, size or 0)
+        result = np.empty(shape if kind == "images" else (len(self), *shape[2:]), np.uint8)
+        bar = range(len(self))
+        for index in (
+            runtime.progress(bar, description=f"decoding {self.name}") if progress else bar
+        ):
+            method = Image.Resampling.BILINEAR if kind == "images" else Image.Resampling.NEAREST
+            pixels = np.asarray(square(read(index), size, method))
+            pixels = np.moveaxis(pixels, -1, 0) if kind == "images" else pixels
+            if index == 0:
+                shape = (len(self), *pixels.shape)
+                if (size_in_gb := math.prod(shape) / 1e9) > MAX_GB:
+                    message = f"{self.name} as a tensor {shape} would take {size_in_gb:.1f} GB"
+                    raise ValueError(f"{message}: use a smaller size, subset= or a DataLoader")
+                result = np.empty(shape, np.uint8)
+            if pixels.shape != result.shape[1:]:
+                what = f"{self.paths[index]} is of another size than {self.paths[0]}"
+                raise DatasetError(f"{what}: give to_tensors a size, such as to_tensors(224)")
+            result[index] = pixels
+        self._tensors[kind, size] = torch.from_numpy(result)
+        return self._tensors[kind, size]
 
-    def with_transform(self, transform: Transform | None) -> ImageDataset:
-        """Return the same pictures with another transform."""
-        other = copy.copy(self)
-        other.transform = transform
-        return other
-
-    def subset(self, indices: Sequence[int] | Tensor) -> ImageDataset:
+    def subset(self, indices: Iterable[int] | Tensor) -> ImageDataset:
         """Return the pictures at these positions, in this order, with all that is known of them."""
         chosen = [range(len(self))[int(index)] for index in indices]
         records = [Record(self.paths[i], int(self.labels[i])) for i in chosen]
-        return self._like(self.name, records)
-
-    def _like(self, name: str, records: Sequence[Record]) -> ImageDataset:
-        return ImageDataset(
-            name, self.classes, self._store, self._root, records, self._truth, self.transform
-        )
+        return ImageDataset(self.name, self._listing, records, self.transform)
 
     # ------------------------------------------------------------------ what is known
+
+    def _mask_file(self, index: int) -> str:
+        return f"{self._listing.root}masks/{PurePosixPath(self.paths[index]).with_suffix('.png')}"
 
     @property
     def has_masks(self) -> bool:
         """Whether every picture has a mask of its parts."""
-        return self._truth is not None and all(path in self._truth.masks for path in self.paths)
+        return all(self._mask_file(index) in self._listing.files for index in range(len(self)))
 
     def mask(self, index: int) -> Tensor:
         """Return the part id of every pixel of a picture, uint8 (H, W); 0 is the background.
@@ -168,14 +167,21 @@ class ImageDataset(Dataset):
         LookupError
             If no mask is known, as of photographs.
         """
-        return torch.from_numpy(
-            self._known(f"no mask of {self.paths[index]}").mask(self.paths[index])
-        )
+        return torch.from_numpy(np.array(self._mask(index)))
+
+    def _mask(self, index: int) -> Image.Image:
+        name = self._mask_file(index)
+        if name not in self._listing.files:
+            raise LookupError(f"no mask of {self.paths[index]} is known: {_ONLY_RENDERED}")
+        try:
+            return Image.open(io.BytesIO(self._listing.files.read(name))).convert("L")
+        except OSError as error:
+            raise DatasetError(f"{name} is damaged: {error}") from error
 
     @property
     def masks(self) -> Tensor | None:
         """All masks, uint8 (N, H, W), decoded once; None where they are not known."""
-        return self.masks_at(None) if self.has_masks and len(self) else None
+        return self.masks_at(None) if len(self) and self.has_masks else None
 
     def masks_at(self, size: int | None) -> Tensor:
         """Return all masks at the size of ``to_tensors(size)``, uint8 (N, size, size).
@@ -187,10 +193,7 @@ class ImageDataset(Dataset):
         LookupError
             If masks are not known.
         """
-        truth = self._known("no masks of these pictures")
-        if ("masks", size) not in self._tensors:
-            self._tensors["masks", size] = decode_masks(truth, self.paths, size, title=self.name)
-        return self._tensors["masks", size]
+        return self._decoded("masks", self._mask, size)
 
     def details(self, index: int) -> dict[str, Any]:
         """Return a picture's line of ``scenes.jsonl``: file, split, class, scene and cue.
@@ -201,15 +204,14 @@ class ImageDataset(Dataset):
             If the picture was not rendered.
         """
         path = self.paths[index]
-        scenes = self._known(f"no scene of {path}").scenes
-        if path not in scenes:
-            raise LookupError(f"no scene of {path} is stored")
-        return scenes[path]
+        if path not in self._listing.scenes:
+            raise LookupError(f"no scene of {path} is known: {_ONLY_RENDERED}")
+        return self._listing.scenes[path]
 
     def scene(self, index: int) -> Any:
         """Return the scene from which a picture was rendered (`course_scenes.Scene`).
 
-        `scenes.render_scenes` renders it again, at any size; `scenes.intervene` changes one thing.
+        `course_scenes` renders it again, at any size, or with one thing changed.
 
         Raises
         ------
@@ -223,23 +225,22 @@ class ImageDataset(Dataset):
 
     @property
     def cues(self) -> Tensor | None:
-        """In a shortcut edition, whether each picture carries the planted cue, bool (N,).
+        """Whether each picture carries the planted cue, bool (N,); None in a plain edition."""
+        cues = [self._listing.scenes.get(path, {}).get("cue") for path in self.paths]
+        return None if None in cues or not cues else torch.tensor(cues, dtype=torch.bool)
 
-        None elsewhere.
-        """
-        lines = [self._truth.scenes.get(path, {}) if self._truth else {} for path in self.paths]
-        if not lines or any("cue" not in line for line in lines):
-            return None
-        return torch.tensor([bool(line["cue"]) for line in lines])
+    def _pairs(self) -> dict[str, dict[str, str]]:
+        """Return, for each intervention, the original's file to the changed picture's."""
+        here, pairs = set(self.paths), {}
+        for file, line in self._listing.scenes.items():
+            if line.get("original") in here:
+                pairs.setdefault(line["intervention"], {})[line["original"]] = file
+        return pairs
 
     @property
     def interventions(self) -> tuple[str, ...]:
         """Names of the interventions that are stored for pictures of this split."""
-        if self._truth is None:
-            return ()
-        here = set(self.paths)
-        pairs = self._truth.interventions
-        return tuple(sorted(name for name in pairs if here & pairs[name].keys()))
+        return tuple(sorted(self._pairs()))
 
     def intervention(self, name: str) -> Pairs:
         """Return the pictures of this split for which an intervention is stored, before and after.
@@ -254,32 +255,16 @@ class ImageDataset(Dataset):
         LookupError
             If none is stored under this name.
         """
-        if name not in self.interventions:
-            there = ", ".join(self.interventions) or "none"
-            raise LookupError(
-                f"{self.name} has no stored intervention {name!r} (there are: {there}). Rendered "
-                'pictures (source="embedded") have them in their test split; for any other, '
-                "change scene(i) with scenes.intervene and render it with scenes.render_scenes"
-            )
-        truth = self._known("")
-        changed = truth.interventions[name]
-        indices = [i for i, path in enumerate(self.paths) if path in changed]
-        records = []
-        for i in indices:
-            file = changed[self.paths[i]]
-            now = truth.scenes[file].get("class")
-            label = self.classes.index(now) if now in self.classes else int(self.labels[i])
-            records.append(Record(file, label))
-        after = self._like(f"{self.name}, {name}", records)
+        pairs = self._pairs()
+        if name not in pairs:
+            there = ", ".join(sorted(pairs)) or "none"
+            raise LookupError(f"no intervention {name!r} is stored for {self.name}, only: {there}")
+        indices = [i for i, path in enumerate(self.paths) if path in pairs[name]]
+        files = [pairs[name][self.paths[i]] for i in indices]
+        now = [self._listing.scenes[file]["class"] for file in files]
+        records = [Record(*pair) for pair in zip(files, map(self.classes.index, now), strict=True)]
+        after = ImageDataset(f"{self.name}, {name}", self._listing, records, self.transform)
         return Pairs(name, torch.tensor(indices), self.subset(indices), after)
-
-    def _known(self, lacking: str) -> Truth:
-        if self._truth is None:
-            raise LookupError(
-                f"{lacking} is known: only rendered pictures have masks, scenes and interventions, "
-                'so load the data set with source="embedded"'
-            )
-        return self._truth
 
 
 class Pairs(NamedTuple):
@@ -296,6 +281,15 @@ class Pairs(NamedTuple):
     after: ImageDataset
 
 
+def square(image: Image.Image, size: int | None, method: Image.Resampling) -> Image.Image:
+    """Cut out the centre square and resize it, as ImageNet's preprocessing does; None: as it is."""
+    if size is None or image.size == (size, size):
+        return image
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.resize((size, size), method, box=(left, top, left + side, top + side))
+
+
 @dataclass(frozen=True)
 class DatasetSplits:
     """A data set, ready to use.
@@ -310,12 +304,10 @@ class DatasetSplits:
         For training, for choosing settings, for the final figures.
     origin : Path
         The folder or archive that is read.
-    seed : int
-        What the splits and their order were drawn with.
     reason : str
         Why the embedded copy is used although the real one was wanted first; else empty.
     skipped : tuple of str
-        What ``on_error="skip"`` left out, a sentence each.
+        What was left out, a sentence each.
     """
 
     name: str
@@ -325,9 +317,8 @@ class DatasetSplits:
     val: ImageDataset
     test: ImageDataset
     origin: Path
-    seed: int = 0
     reason: str = ""
-    skipped: tuple[str, ...] = field(default=())
+    skipped: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[ImageDataset]:
         return iter((self.train, self.val, self.test))
@@ -342,6 +333,17 @@ class DatasetSplits:
         """Part id in the masks to name; empty for photographs."""
         return self.train.parts
 
+    def open(self, file: str) -> io.BytesIO:
+        """Open a file of the data set: ``pandas.read_csv(vegetables.open("train.csv"))``.
+
+        Raises
+        ------
+        DatasetError
+            If it has none of this name.
+        """
+        listing = self.train._listing
+        return io.BytesIO(listing.files.read(listing.root + file))
+
     @property
     def caption(self) -> str:
         """What a figure should call this data set; says which copy it is."""
@@ -354,8 +356,7 @@ class DatasetSplits:
         """One line that says what was loaded, and the reason if it is not what was wanted first."""
         sizes = " + ".join(f"{len(split)} {split.name.split()[-1]}" for split in self)
         line = f"{self.caption}: {sizes} pictures, {len(self.classes)} classes"
-        if self.skipped:
-            line += f"; {len(self.skipped)} skipped"
+        line += f"; {len(self.skipped)} files skipped" if self.skipped else ""
         return f"{line}\n  not the real ones: {self.reason}" if self.reason else line
 
     def __str__(self) -> str:

@@ -1,33 +1,109 @@
-"""One parser per folder layout: which picture has which label, and in which split it is.
+"""How each data set is laid out: which picture has which label, and in which split it is.
 
-Every parser gets the `Store` and returns a `Listing`. Files that do not fit are not dropped
-silently: they are problems, which `load_dataset` raises or, with ``on_error="skip"``, counts.
+Files that do not fit are not dropped silently: they are problems, which `load_dataset` raises or,
+with ``on_error="skip"``, counts; what is no picture of the data set is named in a warning.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
+import pandas as pd
 
-from .stores import DatasetError, MemoryStore, Store
+from torchvision.datasets import CIFAR10
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+from .. import assets
+from .files import DatasetError, Files, is_picture, tidy
+
+CIFAR10_CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
 #: Folder names that data sets use for their splits.
 SPLIT_FOLDERS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-# beside the pictures in an embedded archive, and not pictures of the data set themselves
-_BESIDE = ("masks/", "interventions/")
+#: Caltech-101's folder of pictures that show none of its objects.
+BACKGROUND = "BACKGROUND_Google"
+#: What lies beside the pictures in an embedded archive, and is none of its labelled pictures.
+BESIDE = ("masks/", "interventions/")
+_ROOT_AND_SPLIT = rf"(?P<root>(?:.*?/)??)(?P<split>{'|'.join(SPLIT_FOLDERS)})/"
+
+
+class Entry(NamedTuple):
+    """A data set of the course.
+
+    Attributes
+    ----------
+    title : str
+        For people.
+    classes, file_classes : tuple of str
+        Class names in the order of their labels, those that are wanted and those that the files are
+        labelled with; empty to take every folder.
+    example : str
+        A file of it, for messages.
+    layout : str
+        Regular expression of a picture's file, with groups root, label and maybe split;
+        ``CLASSES`` stands for the classes. Empty: a table, ``train.csv``.
+    asset : str
+        Name of the real copy in ``data/assets.toml``.
+    count : int
+        Pictures in the real copy.
+    embedded : dict of str to str
+        Edition to archive in ``data/embedded``.
+    validation : float
+        Share of the training pictures that becomes validation, where the set has none.
+    pool : int or None
+        Put all splits together, draw so many pictures (all, where there are fewer), and split anew.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    file_classes: tuple[str, ...]
+    example: str
+    layout: str
+    asset: str
+    count: int
+    embedded: dict[str, str]
+    validation: float = 0.15
+    pool: int | None = None
+
+
+def _entry(title: str, classes: str, example: str, layout: str, count: int) -> Entry:
+    editions = {"plain": title, "shortcut": f"{title}_shortcut"}
+    names = tuple(classes.split())
+    return Entry(title, names, names, example, layout, title, count, editions)
+
+
+_CIFAR = Entry(
+    "CIFAR-10", CIFAR10_CLASSES, CIFAR10_CLASSES, "train/airplane/0001.jpg",
+    _ROOT_AND_SPLIT + "(?P<label>CLASSES)/[^/]+", "cifar10", 60_000, {"plain": "cifar10"}, 0.1,
+)  # fmt: skip
+_ANIMALS = {"title": "animals (CIFAR-10's)", "classes": ("cat", "dog", "horse")}
+_SMOKING = r"(?:[^/]+/)?(?P<label>CLASSES)_[^/]+"  # Kaggle unpacks to Training/Training/
+_CALTECH = r"(?P<root>(?:.*/)?)(?P<label>[^/]+)/image_\d+\.[^/]+"
+DATASETS = {
+    "cifar10": _CIFAR,
+    "vegetables": _entry("vegetables", "cucumber eggplant mushroom", "train.csv", "", 186),
+    "smoking": _entry(
+        "smoking",
+        "notsmoking smoking",
+        "Training/notsmoking_0001.jpg",
+        _ROOT_AND_SPLIT + _SMOKING,
+        1_120,
+    ),
+    "animals": _CIFAR._replace(**_ANIMALS, count=18_000, pool=5_000),
+    "caltech101": Entry(
+        "Caltech-101", (), (), "accordion/image_0001.jpg", _CALTECH, "caltech101", 8_677, {}
+    ),
+}
 
 
 class Record(NamedTuple):
@@ -40,205 +116,177 @@ class Record(NamedTuple):
 
 @dataclass
 class Listing:
-    """What a parser found.
+    """What was found of a data set.
 
     Attributes
     ----------
-    store : Store
-        What holds the pictures: the one that was parsed, or one in memory.
+    files : Files
+        What holds the pictures.
     root : str
-        Prefix of every file in the store; empty or ending in a slash.
+        Prefix of the data set's files; empty or ending in a slash.
     classes : tuple of str
         Class names; a label is an index into them.
     records : list of Record
-    problems : list of str
-        What does not fit, a sentence each, naming the file.
+    problems, ignored : list of str
+        What does not fit, and what is no picture of the data set; a sentence each.
+    parts : dict of int to str
+        Of rendered pictures: part id in the masks to name; 0 is the background.
+    scenes : dict of str to dict
+        Of rendered pictures: the line of ``scenes.jsonl`` (or ``interventions.jsonl``) of a file.
     """
 
-    store: Store
+    files: Files
     root: str
     classes: tuple[str, ...]
     records: list[Record] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    parts: dict[int, str] = field(default_factory=dict)
+    scenes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-Parser = Callable[[Store, Sequence[str]], Listing]
-
-
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(PICTURES)
-
-
-def _root_of(names: Sequence[str], pattern: str, store: Store, expected: str) -> str:
-    """Return the shortest prefix before a file that fits `pattern` (a regular expression)."""
-    matcher = re.compile(rf"(?P<root>(?:.*?/)??){pattern}")
-    roots = {match["root"] for name in names if (match := matcher.fullmatch(name))}
-    roots = {root for root in roots if not any(f"/{part}" in f"/{root}" for part in _BESIDE)}
-    if not roots:
-        some = ", ".join(names[:3]) or "nothing"
-        raise DatasetError(
-            f"{store.location} is not the expected data set: {expected} should be in it, and there "
-            f"is {some}{', …' if len(names) > 3 else ''}. Pass the folder or zip of the data set"
-        )
-    return min(roots, key=lambda root: (len(root), root))
-
-
-def image_folder(store: Store, classes: Sequence[str]) -> Listing:
-    """Parse ``train/<class>/<picture>`` and ``test/<class>/<picture>``, as in CIFAR-10's JPEG copy.
-
-    Any of the names in `SPLIT_FOLDERS` will do. A folder that is no class is a problem; a class
-    that is missing altogether raises DatasetError.
-    """
-    names = [name for name in store.names() if _is_picture(name)]
-    splits = "|".join(SPLIT_FOLDERS)
-    pattern = rf"(?i:{splits})/(?:{'|'.join(map(re.escape, classes))})/[^/]+"
-    root = _root_of(names, pattern, store, f"train/{classes[0]}/ with pictures")
-    listing = Listing(store, root, tuple(classes))
-    labels = {name: label for label, name in enumerate(classes)}
-    strangers: dict[str, int] = defaultdict(int)
-    for name in names:
-        if not name.startswith(root) or name[len(root) :].startswith(_BESIDE):
-            continue
-        parts = name[len(root) :].split("/")
-        split = SPLIT_FOLDERS.get(parts[0].lower())
-        if split is None or len(parts) != 3 or parts[1] not in labels:
-            strangers["/".join(parts[:-1])] += 1
-        else:
-            listing.records.append(Record(name[len(root) :], labels[parts[1]], split))
-    for folder, count in strangers.items():
-        listing.problems.append(f"folder {folder!r} with {count} pictures is no split and class")
-    return listing
-
-
-def labelled_table(store: Store, classes: Sequence[str]) -> Listing:
-    """Parse ``train.csv`` with the columns ``img_path,label``, as in the vegetable photographs.
-
-    Problems are rows whose picture is not there, pictures without a row, rows that are there twice,
-    and labels that are no class index.
-    """
-    names = store.names()
-    root = _root_of(names, r"train\.csv", store, "train.csv")
-    listing = Listing(store, root, tuple(classes))
-    text = store.read(f"{root}train.csv").decode("utf-8-sig", errors="replace")
-    table = csv.DictReader(io.StringIO(text))
-    if not {"img_path", "label"} <= set(table.fieldnames or ()):
-        raise DatasetError(
-            f"train.csv in {store.location} should have the columns img_path and label, and has "
-            f"{table.fieldnames}"
-        )
-    there = {name[len(root) :] for name in names if name.startswith(root) and _is_picture(name)}
-    there = {name for name in there if not name.startswith(_BESIDE)}
-    seen: set[str] = set()
-    for number, row in enumerate(table, start=2):  # the header is line 1
-        file = (row["img_path"] or "").strip().replace("\\", "/").removeprefix("./")
-        problem = _row_problem(file, row["label"], there, seen, len(classes))
-        if problem:
-            listing.problems.append(f"train.csv, line {number}: {problem}")
-        else:
-            listing.records.append(Record(file, int(row["label"])))
-        seen.add(file)
-    for file in sorted(there - seen):
-        listing.problems.append(f"{file} has no row in train.csv")
-    return listing
-
-
-def _row_problem(
-    file: str, label: str | None, there: set[str], seen: set[str], class_count: int
-) -> str | None:
-    if file not in there:
-        return f"{file!r} is not in the data set"
-    if file in seen:
-        return f"{file!r} has a row already"
-    if not re.fullmatch(r"\s*\d+\s*", label or "") or int(label or 0) >= class_count:
-        return f"{file!r} has the label {label!r}, which should be 0 to {class_count - 1}"
-    return None
-
-
-def file_prefix(store: Store, classes: Sequence[str]) -> Listing:
-    """Parse ``Training/<class>_<number>.jpg``, as in the smoking photographs.
-
-    The split folder may lie inside another of the same name, as Kaggle's unpacking leaves it.
-    """
-    names = [name for name in store.names() if _is_picture(name)]
-    prefixes = "|".join(map(re.escape, classes))
-    splits = "|".join(SPLIT_FOLDERS)
-    pattern = rf"(?i:{splits})/(?:[^/]+/)?(?i:{prefixes})_[^/]+"
-    root = _root_of(names, pattern, store, f"Training/{classes[0]}_0001.jpg")
-    listing = Listing(store, root, tuple(classes))
-    for name in names:
-        file = name[len(root) :]
-        if not name.startswith(root) or file.startswith(_BESIDE):
-            continue
-        split = SPLIT_FOLDERS.get(file.partition("/")[0].lower())
-        prefix = PurePosixPath(file).name.partition("_")[0].lower()
-        if split is None or prefix not in classes:
-            listing.problems.append(f"{file} is not named SPLIT/CLASS_NUMBER, so it has no label")
-        else:
-            listing.records.append(Record(file, classes.index(prefix), split))
-    return listing
-
-
-def category_folders(store: Store, classes: Sequence[str]) -> Listing:
-    """Parse ``101_ObjectCategories/<class>/image_0001.jpg``, as in Caltech-101.
-
-    Without `classes` every folder is a class, sorted by name, except ``BACKGROUND_Google``, which
-    holds pictures of anything.
-    """
-    names = [name for name in store.names() if _is_picture(name)]
-    pattern = r"[^/]+/image_\d+\.jpe?g"
-    root = _root_of(names, pattern, store, "101_ObjectCategories/accordion/image_0001.jpg")
-    files = [name[len(root) :] for name in names if name.startswith(root)]
-    folders = sorted({file.partition("/")[0] for file in files} - {BACKGROUND}, key=str.lower)
-    chosen = tuple(classes or folders)
-    labels = {name: label for label, name in enumerate(chosen)}
-    listing = Listing(store, root, chosen)
-    for file in files:
-        folder = file.partition("/")[0]
-        if folder in labels:
-            listing.records.append(Record(file, labels[folder]))
-    return listing
-
-
-#: Caltech-101's folder of pictures that show none of its objects.
-BACKGROUND = "BACKGROUND_Google"
-
-
-def cifar_batches(folder: Path, classes: Sequence[str]) -> Listing:
-    """Read ``cifar-10-batches-py`` with torchvision, which compares the MD5 of every batch.
-
-    The batches are pickles, which can run code when they are opened; they are not opened before
-    the comparison.
+def find_listing(entry: Entry, path: Path) -> Listing:
+    """List the pictures of a data set in a folder or archive, or in an archive that is in it.
 
     Raises
     ------
     DatasetError
-        If a batch is missing or its digest is wrong.
+        If it is not there.
     """
-    from torchvision.datasets import CIFAR10
-
-    images, records = {}, []
-    for split in ("train", "test"):
-        try:
-            part = CIFAR10(str(folder), train=split == "train", download=False)
-        except RuntimeError as error:
-            raise DatasetError(
-                f"{folder / CIFAR10.base_folder} is not an intact copy of CIFAR-10 ({error}): "
-                "delete it, and the next call gets it again"
-            ) from error
-        images[split] = np.asarray(part.data)
-        named = [part.classes[label] for label in part.targets]
-        records += [
-            Record(f"{split}/{index:05d}", classes.index(name), split)
-            for index, name in enumerate(named)
-        ]
-    return Listing(MemoryStore(folder, images), "", tuple(classes), records)
+    parse = _parse_paths if entry.layout else _parse_table
+    files = Files(path)
+    listing = parse(entry, files) or parse(entry, files.inner())
+    if listing is None:
+        there = ", ".join(sorted(files)[:3]) or "nothing"
+        raise DatasetError(f"{path} should hold files such as {entry.example}; it holds {there}")
+    _read_truth(listing)
+    return listing
 
 
-def cifar10(store: Store, classes: Sequence[str]) -> Listing:
-    """Parse CIFAR-10 in either of its layouts: the pickled batches, or folders of pictures."""
-    batches = store.location / "cifar-10-batches-py"
-    if store.location.name == batches.name and (store.location / "data_batch_1").is_file():
-        return cifar_batches(store.location.parent, classes)
-    if batches.is_dir():
-        return cifar_batches(store.location, classes)
-    return image_folder(store, classes)
+def _parse_paths(entry: Entry, files: Files) -> Listing | None:
+    """Take label and split from folders and file names."""
+    if entry.asset == "cifar10":
+        files = _decode_batches(files)
+    pattern = re.compile(entry.layout.replace("CLASSES", "|".join(entry.file_classes)), re.I)
+    found = {name: pattern.fullmatch(name) for name in files if is_picture(name)}
+    found = {name: match.groupdict() for name, match in found.items() if match}
+    if not found:
+        return None
+    root = min({match["root"] for match in found.values()}, key=lambda root: (len(root), root))
+    found = {name: match for name, match in found.items() if match["root"] == root}
+    folders = {match["label"] for match in found.values()}
+    listing = Listing(files, root, entry.file_classes or tuple(sorted(folders, key=str.lower)))
+    index = {name.lower(): label for label, name in enumerate(listing.classes)}
+    for name, match in found.items():
+        split = SPLIT_FOLDERS.get(match.get("split", "").lower())
+        listing.records.append(Record(name[len(root) :], index[match["label"].lower()], split))
+    _note_others(listing, set(found), f"is not laid out like {entry.example}, so it has no label")
+    return listing
+
+
+def _decode_batches(files: Files) -> Files:
+    """Replace ``cifar-10-batches-py`` by its pictures, ``train/airplane/00012.png``.
+
+    torchvision compares the MD5 of each batch before it unpickles it.
+    """
+    found = [name for name in files if f"/{name}".endswith("/data_batch_1")]
+    if not found:
+        return files
+    location = files.location
+    try:
+        folder = location if location.is_dir() else assets.unpack(location)
+        folder = (folder / found[0]).resolve().parent.parent
+        parts = {split: CIFAR10(str(folder), train=split == "train") for split in ("train", "test")}
+    except RuntimeError as error:
+        raise DatasetError(f"{location} has no intact copy of CIFAR-10: {error}") from error
+    pictures = (
+        (f"{split}/{CIFAR10_CLASSES[label]}/{i:05d}.png", part.data[i])
+        for split, part in parts.items()
+        for i, label in enumerate(part.targets)
+    )
+    return Files(location, pictures)
+
+
+def _parse_table(entry: Entry, files: Files) -> Listing | None:
+    """Take labels from ``train.csv`` with the columns ``img_path`` and ``label``.
+
+    A path may be absolute, as on the machine where the table was made: then the file's name counts,
+    if it is the only one. A label may be the index of a class, or its name.
+    """
+    tables = [name for name in files if f"/{name}".lower().endswith("/train.csv")]
+    if not tables:
+        return None
+    name = min(tables, key=lambda name: (name.count("/"), name))
+    listing = Listing(files, name[: -len("train.csv")], entry.classes)
+    table = _read_table(files.read(name), f"{name} in {files.location}")
+    inside = [other[len(listing.root) :] for other in files if other.startswith(listing.root)]
+    paths = {file.lower(): file for file in inside if not file.startswith(BESIDE)}
+    names = [path.rpartition("/")[2] for path in paths]
+    once = {name for name, count in Counter(names).items() if count == 1}
+    paths = {name: paths[p] for name, p in zip(names, paths, strict=True) if name in once} | paths
+    labels = {title: label for label, title in enumerate(entry.classes)}
+    labels = {str(label): label for label in labels.values()} | labels
+    rows: dict[str, int] = {}
+    for row, path, text in zip(table.index + 2, table["img_path"], table["label"], strict=True):
+        key, label = tidy(path).lower(), labels.get(re.sub(r"\.0*$", "", text.lower()))
+        file = paths.get(key) or paths.get(key.rpartition("/")[2])
+        if file and label is not None and file not in rows:
+            listing.records.append(Record(file, label))
+        else:
+            what = f"has the label {text!r}, which should be one of {', '.join(labels)}"
+            what = f"has a row already, line {rows[file]}" if file in rows else what
+            what = what if file else "is not in the data set"
+            listing.problems.append(f"train.csv, line {row}: {path!r} {what}")
+        rows.setdefault(file or path, row)
+    _note_others(listing, {listing.root + file for file in rows}, "has no row in train.csv")
+    return listing
+
+
+def _read_table(data: bytes, given: str) -> pd.DataFrame:
+    """Read a table as people's programs write them: UTF-8, UTF-16 or Latin-1; comma, ; or tab."""
+    try:
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    lines = re.split(r"\r\n|\r|\n", text)
+    separator = max(",;\t", key=lines[0].count)
+    try:
+        table = pd.read_csv(
+            io.StringIO("\n".join(lines)), sep=separator, engine="python", dtype=str,
+            keep_default_na=False, index_col=False, skip_blank_lines=False, skipinitialspace=True,
+            on_bad_lines=lambda fields: fields[: lines[0].count(separator) + 1],
+        )  # fmt: skip
+        table.columns = [str(column).strip().lower() for column in table.columns]
+        table = table[["img_path", "label"]].fillna("").map(str.strip)
+    except (ValueError, AttributeError, csv.Error, LookupError) as error:
+        message = f"{given} is no table with the columns img_path and label: {error}; it begins"
+        raise DatasetError(f"{message} with {lines[0][:80]!r}") from error
+    return table[(table != "").any(axis=1)]
+
+
+def _note_others(listing: Listing, taken: set[str], why: str) -> None:
+    """Note the pictures without a label, and other files that lie among the pictures."""
+    folders = {name.rpartition("/")[0] for name in taken}
+    beside = tuple(listing.root + folder for folder in BESIDE)
+    for name in sorted(set(listing.files) - taken):
+        if is_picture(name) and not name.startswith(listing.root):
+            listing.ignored.append(f"{name} lies outside of the data set")
+        elif is_picture(name) and not name.startswith(beside):
+            listing.problems.append(f"{name} {why}")
+        elif name.rpartition("/")[0] in folders and not name.lower().endswith(".csv"):
+            listing.ignored.append(f"{name} is not of a kind that Pillow opens")
+
+
+def _read_truth(listing: Listing) -> None:
+    """Read what a renderer has stored beside its pictures; there is nothing beside photographs."""
+    files, root = listing.files, listing.root
+    try:
+        if root + "parts.json" in files:
+            parts = json.loads(files.read(root + "parts.json"))
+            listing.parts = {int(part): str(title) for part, title in parts.items()}
+        for name in {root + "scenes.jsonl", root + "interventions.jsonl"} & files.keys():
+            for line in map(json.loads, files.read(name).decode().splitlines()):
+                listing.scenes[line["file"]] = line
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"the .json or .jsonl files in {files.location} are damaged: {error!r}"
+        raise DatasetError(message) from error

@@ -1,22 +1,25 @@
-"""`load_dataset`: find a copy, parse it, check it, split it."""
+"""`load_dataset`: find a copy, list its pictures, check them, split them."""
 
 from __future__ import annotations
 
 import difflib
 import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from .. import assets, runtime
-from .catalogue import DATASETS, Entry
-from .images import DatasetSplits, ImageDataset, Transform
-from .layouts import BACKGROUND, Listing, Record
-from .splits import SPLITS, balanced, make_splits, shuffled, stratified, subset_sizes
-from .stores import DatasetError, open_store
-from .truth import Truth, read_truth
+import numpy as np
+from sklearn.model_selection import train_test_split
 
+from .. import assets, runtime
+from ..checks import check_share
+from .files import DatasetError
+from .images import DatasetSplits, ImageDataset, Transform
+from .layouts import BACKGROUND, DATASETS, Entry, Listing, Record, find_listing
+
+SPLITS = ("train", "val", "test")
+#: Shares of training, validation and test where a data set gives no splits.
+SHARES = (0.70, 0.15, 0.15)
 #: Problems that an error message lists; the others are counted.
 SHOWN_PROBLEMS = 5
 
@@ -61,15 +64,15 @@ def load_dataset(
         default 0.15, for "cifar10" 0.1. 0 leaves it empty.
     folder : str or Path, optional
         Where the real data set lies: a folder or an archive, in any of the layouts that
-        `data/README.md` lists. Nothing is searched or downloaded.
+        `data/README.md` lists, or a folder that holds the archive. Nothing is searched elsewhere.
     transform : callable, optional
-        What ``split[i]`` does with the PIL picture, such as ``preset_transform()``.
+        What ``split[i]`` does with the PIL picture.
     on_error : {"raise", "skip"}
         "raise": a file that is missing from ``train.csv``, or the other way round, and the like
         raise DatasetError here, a damaged picture when it is read. "skip": every picture is decoded
         once now; what does not work is left out, counted in a warning and listed in ``.skipped``.
     progress : bool
-        Show bars.
+        Show a bar if it takes longer than a second.
     verbose : bool
         Print which copy was loaded.
 
@@ -81,7 +84,7 @@ def load_dataset(
     Raises
     ------
     ValueError
-        For an unknown name, source, edition or class.
+        For an unknown name, source, edition or class, or a share that is none.
     AssetUnavailable
         If no copy can be had.
     DatasetError
@@ -93,229 +96,162 @@ def load_dataset(
     vegetables (rendered by the course): 510 train + 90 val + 240 test pictures, 3 classes
     >>> picture, label = vegetables.train[0]  # doctest: +SKIP
     """
-    entry = _entry(name, edition)
-    source = _source(source, entry, edition, folder)
-    sizes = subset_sizes(subset)
-    if on_error not in ("raise", "skip"):
+    if name not in DATASETS:
+        hint = "".join(f" (did you mean {n!r}?)" for n in difflib.get_close_matches(name, DATASETS))
+        raise ValueError(f"no data set {name!r}{hint}: there are {', '.join(DATASETS)}")
+    entry = DATASETS[name]
+    share = check_share(entry.validation if validation is None else validation, "validation")
+    sizes = dict(subset) if isinstance(subset, Mapping) else dict.fromkeys(SPLITS, subset)
+    counts = [size for size in sizes.values() if size is not None]
+    if not sizes.keys() <= set(SPLITS) or any(not 1 <= n == int(n) for n in counts):
+        raise ValueError(f"subset={subset!r}: give pictures per class, at least 1, for {SPLITS}")
+    path, used, reason = _find(entry, source, edition, folder)
+    listing = find_listing(entry, path)
+    _choose_classes(listing, entry, classes)
+    if on_error == "skip":
+        _drop_damaged(listing, name, progress)
+    elif on_error != "raise":
         raise ValueError(f'on_error={on_error!r}: choose "raise" or "skip"')
-    path, used, reason = _find(entry, source, edition, folder, progress=progress)
-    listing = _parse(entry, path, classes)
-    _check(listing, entry, used, expect_all=classes is None and folder is None)
-    skipped = _settle_problems(listing, name, on_error, progress=progress)
-    truth = read_truth(listing) if used == "embedded" or folder is not None else None
-    records = _with_known_splits(listing.records, truth)
-    if entry.pool is not None:
-        records = _pool(records, entry.pool, seed)
-    share = entry.validation if validation is None else validation
-    parts = {}
-    for split, members in make_splits(records, seed, share).items():
-        size = sizes[split]
-        chosen = members if size is None or not members else balanced(members, size, seed)
-        parts[split] = ImageDataset(
-            f"{name} {split}",
-            listing.classes,
-            listing.store,
-            listing.root,
-            shuffled(chosen, seed),
-            truth,
-            transform,
-        )
-    loaded = DatasetSplits(
-        name, edition, used, *(parts[s] for s in SPLITS), path, seed, reason, tuple(skipped)
-    )
+    elif listing.problems:
+        advice = 'Mend it, or pass on_error="skip" to leave such files out and count them'
+        raise DatasetError(f"{path}: {_shortened(listing.problems)}. {advice}")
+    there = {record.label for record in listing.records}
+    if empty := [name for label, name in enumerate(listing.classes) if label not in there]:
+        why = _shortened(listing.problems) or "it is not the whole data set"
+        raise DatasetError(f"{path} has no picture of {', '.join(empty)}: {why}")
+    if skipped := listing.problems + listing.ignored:
+        message = f"{name}: {len(skipped)} of the files in {path} are left out"
+        warnings.warn(f"{message}: {_shortened(skipped)}", stacklevel=2)
+    if used == "real" and not folder and not classes and len(listing.records) != entry.count:
+        message = f"{path} has {len(listing.records):,} labelled pictures of {entry.title}"
+        warnings.warn(f"{message}; the published set has {entry.count:,}", stacklevel=2)
+    parts = []
+    for split, members in make_splits(listing, seed, share, entry.pool).items():
+        if members and sizes.get(split) is not None:
+            members = _balanced(members, sizes[split], seed)
+        members = sorted(members)
+        order = np.random.default_rng(seed).permutation(len(members))  # the first: a fair sample
+        members = [members[i] for i in order]
+        parts.append(ImageDataset(f"{name} {split}", listing, members, transform))
+    loaded = DatasetSplits(name, edition, used, *parts, path, reason, tuple(skipped))
     if verbose:
         print(loaded.banner)
     return loaded
 
 
-# ---------------------------------------------------------------------------- which copy
-
-
-def _entry(name: str, edition: str) -> Entry:
-    if name not in DATASETS:
-        close = difflib.get_close_matches(name, DATASETS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"No data set {name!r}: {hint}There are {', '.join(DATASETS)}")
-    entry = DATASETS[name]
-    if edition != "plain" and edition not in entry.embedded:
-        having = [known for known, other in DATASETS.items() if edition in other.embedded]
-        there = f"there is one of {' and '.join(having)}" if having else "there is none"
-        raise ValueError(f"{name} has no edition {edition!r}: {there}")
-    return entry
-
-
-def _source(source: str | None, entry: Entry, edition: str, folder: str | Path | None) -> str:
-    given = source is not None
-    source = runtime.current().data_source if source is None else source
-    if source not in runtime.DATA_SOURCES:
-        raise ValueError(f"source={source!r}: choose one of {', '.join(runtime.DATA_SOURCES)}")
-    if folder is not None:
-        if given and source == "embedded":
-            raise ValueError('folder= is for the real data set: leave out source="embedded"')
-        return "real"
-    if edition != "plain":
-        if given and source == "real":
-            raise ValueError(
-                f"the {edition} edition is rendered by the course, so there is no real one: leave "
-                'out source="real"'
-            )
-        return "embedded"
-    return source
-
-
 def _find(
-    entry: Entry, source: str, edition: str, folder: str | Path | None, *, progress: bool
+    entry: Entry, given: str | None, edition: str, folder: str | Path | None
 ) -> tuple[Path, str, str]:
     """Return the folder or archive to read, which copy it is, and why not the real one."""
-    if folder is not None:
-        path = Path(folder).expanduser()
-        return _readable(entry, path, progress=progress), "real", ""
-    if source == "embedded":
-        return _embedded(entry, edition), "embedded", ""
-    try:
-        path = assets.fetch(entry.asset, offline=False)
-        return _readable(entry, path, progress=progress), "real", ""
-    except assets.AssetUnavailable as unavailable:
-        if source == "real" or not entry.embedded:
-            raise
-        return _embedded(entry, edition), "embedded", unavailable.reasons[-1]
+    source = runtime.current().data_source if given is None else given
+    if source not in runtime.DATA_SOURCES or edition not in ("plain", *entry.embedded):
+        choice = f"choose of {runtime.DATA_SOURCES} and {tuple(entry.embedded)}"
+        raise ValueError(f"source={source!r}, edition={edition!r}: {choice}")
+    rendered, real = given == "embedded" or edition != "plain", folder is not None
+    if rendered and (real or given == "real"):
+        raise ValueError("folder= and source='real' are for photographs: this copy is rendered")
+    if real:
+        return Path(folder).expanduser(), "real", ""
+    reason = ""
+    if source != "embedded" and not rendered:
+        try:
+            return assets.fetch(entry.asset, offline=False), "real", ""
+        except assets.AssetUnavailable as unavailable:
+            if source == "real" or not entry.embedded:
+                raise
+            reason = unavailable.reasons[-1]
+    path = assets.embedded_folder() / f"{entry.embedded.get(edition, entry.asset)}.zip"
+    if not path.is_file():
+        advice = "install the course again: it is incomplete"
+        if not entry.embedded:
+            advice = 'load it with source="real", or use bundled photographs: cu.photo_names()'
+        raise assets.AssetUnavailable(entry.title, [f"there is no {path}"], advice)
+    return path, "embedded", reason
 
 
-def _embedded(entry: Entry, edition: str) -> Path:
-    if not entry.embedded:
-        raise assets.AssetUnavailable(
-            entry.title,
-            ["embedded: the course comes with no copy of it"],
-            'load it with source="real", or use the bundled photographs instead: cu.photo_names() '
-            "lists them and cu.load_photo(name) opens one.",
-        )
-    return assets.embedded_folder() / f"{entry.embedded[edition]}.zip"
+def _choose_classes(listing: Listing, entry: Entry, classes: Sequence[str] | None) -> None:
+    """Keep the wanted classes, labelled in their order."""
+    allowed = entry.classes or listing.classes
+    wanted = [name for name in allowed if name != BACKGROUND] if classes is None else list(classes)
+    index = {listing.classes.index(name): wanted.index(name) for name in wanted if name in allowed}
+    if not 0 < len(index) == len(wanted):
+        raise ValueError(f"classes={classes!r}: name some of {', '.join(allowed)}, each once")
+    kept = [record for record in listing.records if record.label in index]
+    listing.records = [record._replace(label=index[record.label]) for record in kept]
+    listing.classes = tuple(wanted)
 
 
-def _readable(entry: Entry, path: Path, *, progress: bool) -> Path:
-    """Unpack an archive that cannot be read in place: a tar, or a tar inside a zip."""
-    if path.is_dir() or not path.exists():
-        return path
-    if path.suffix == ".zip" and entry.inner is None:
-        return path
-    folder = assets.unpack(path)
-    return folder if path.suffix != ".zip" else assets.unpack(next(folder.rglob(entry.inner)))
-
-
-# ---------------------------------------------------------------------------- what is in it
-
-
-def _parse(entry: Entry, path: Path, classes: Sequence[str] | None) -> Listing:
-    """Parse the copy, and keep the wanted classes."""
-    store = open_store(path)
-    if not entry.classes:  # every folder is a class
-        wanted = [] if classes is None else list(classes)
-        listing = entry.parse(store, wanted)
-        missing = set(wanted) - {listing.classes[record.label] for record in listing.records}
-        if missing:
-            raise ValueError(
-                f"{entry.title} has no class {sorted(missing)[0]!r}: its folders are the classes, "
-                f"and {BACKGROUND!r} is one of them, left out unless it is named"
-            )
-        return listing
-    wanted = tuple(entry.classes if classes is None else classes)
-    if unknown := [name for name in wanted if name not in entry.classes]:
-        raise ValueError(
-            f"{entry.title} has no class {unknown[0]!r}: there are {', '.join(entry.classes)}"
-        )
-    listing = entry.parse(store, entry.file_classes)
-    if wanted != listing.classes:
-        label_of = {listing.classes.index(name): label for label, name in enumerate(wanted)}
-        listing.records = [
-            record._replace(label=label_of[record.label])
-            for record in listing.records
-            if record.label in label_of
-        ]
-        listing.classes = wanted
-    return listing
-
-
-def _check(listing: Listing, entry: Entry, used: str, *, expect_all: bool) -> None:
-    """Refuse a copy that lacks a class; warn if the published one has another size."""
-    counts = [0] * len(listing.classes)
-    for record in listing.records:
-        counts[record.label] += 1
-    if empty := [name for name, n in zip(listing.classes, counts, strict=True) if n == 0]:
-        raise DatasetError(
-            f"{listing.store.location} has no picture of {', '.join(empty)}: it is not a whole "
-            f"copy of {entry.title}; delete it or pass another one with folder="
-        )
-    if used == "real" and expect_all and len(listing.records) != entry.count:
-        warnings.warn(
-            f"{listing.store.location} has {len(listing.records):,} labelled pictures of "
-            f"{entry.title}; the published set has {entry.count:,}",
-            stacklevel=3,
-        )
-
-
-def _settle_problems(listing: Listing, name: str, on_error: str, *, progress: bool) -> list[str]:
-    """Raise on what does not fit or, to skip, leave it and all damaged pictures out."""
-    if on_error == "raise":
-        if listing.problems:
-            raise DatasetError(
-                f"{listing.store.location}: {_shortened(listing.problems)}. Mend it, or pass "
-                'on_error="skip" to leave such files out and count them'
-            )
-        return []
-    damaged = _damaged(listing, name, progress=progress)
-    listing.records = [record for record in listing.records if record.file not in damaged]
-    skipped = [*listing.problems, *damaged.values()]
-    if skipped:
-        warnings.warn(
-            f"{name}: {len(skipped)} of the files in {listing.store.location} are left out: "
-            f"{_shortened(skipped)}",
-            stacklevel=3,
-        )
-    return skipped
+def _drop_damaged(listing: Listing, name: str, progress: bool) -> None:
+    """Decode every picture, and turn those that cannot be decoded into problems."""
+    records, listing.records = listing.records, []
+    bar = runtime.progress(records, description=f"checking {name}") if progress else records
+    for record in bar:
+        try:
+            listing.files.image(listing.root + record.file)
+            listing.records.append(record)
+        except DatasetError as error:
+            listing.problems.append(str(error))
 
 
 def _shortened(problems: Sequence[str]) -> str:
-    more = len(problems) - SHOWN_PROBLEMS
-    return "; ".join(problems[:SHOWN_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
+    more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
+    return "; ".join(problems[:SHOWN_PROBLEMS]) + more
 
 
-def _damaged(listing: Listing, name: str, *, progress: bool) -> dict[str, str]:
-    """Decode every picture, and return those that cannot be, with the reason."""
+def make_splits(
+    listing: Listing, seed: int, validation: float, pool: int | None = None
+) -> dict[str, list[Record]]:
+    """Sort pictures into train, val and test, each with the same mixture of classes.
 
-    def problem(record: Record) -> str | None:
-        try:
-            listing.store.image(listing.root + record.file)
-        except DatasetError as error:
-            return str(error)
-        return None
-
-    options = {} if progress else {"disable": True}
-    with ThreadPoolExecutor() as pool:
-        reasons = runtime.progress(
-            pool.map(problem, listing.records),
-            total=len(listing.records),
-            description=f"checking {name}",
-            **options,
-        )
-        found = zip(listing.records, reasons, strict=True)
-        return {record.file: reason for record, reason in found if reason is not None}
-
-
-def _with_known_splits(records: Sequence[Record], truth: Truth | None) -> list[Record]:
-    """Take over the splits that ``scenes.jsonl`` gives, where the folders give none."""
-    if truth is None:
-        return list(records)
-    return [
-        record
-        if record.split is not None
-        else record._replace(split=truth.scenes.get(record.file, {}).get("split"))
-        for record in records
-    ]
+    Splits that the data set gives are kept; a picture without one gets its own by `SHARES`. Where
+    there is training but no validation, the share `validation` of the training pictures becomes it.
+    With `pool`, all splits are put together, that many pictures are drawn, and these are split.
+    """
+    known = {file: line.get("split") for file, line in listing.scenes.items()}
+    records = [r._replace(split=r.split or known.get(r.file)) for r in listing.records]
+    if pool is not None:
+        loose = [record._replace(split=None) for record in records]
+        records, _ = draw(loose, min(pool, len(loose)), seed)
+    splits = {name: [r for r in records if r.split == name] for name in SPLITS}
+    loose = [record for record in records if record.split not in SPLITS]
+    if loose:
+        train, rest = draw(loose, round(SHARES[0] * len(loose)), seed)
+        parts = train, *draw(rest, round(SHARES[1] * len(loose)), seed)
+        splits = {name: splits[name] + part for name, part in zip(SPLITS, parts, strict=True)}
+    elif not splits["val"]:
+        train = splits["train"]
+        splits["val"], splits["train"] = draw(train, round(validation * len(train)), seed)
+    return splits
 
 
-def _pool(records: Sequence[Record], count: int, seed: int) -> list[Record]:
-    """Forget the splits, and draw `count` pictures with the same mixture of classes."""
-    loose = [record._replace(split=None) for record in records]
-    if len(loose) <= count:
-        return loose
-    return stratified(loose, (count / len(loose),), seed)[0]
+def draw(records: Sequence[Record], count: int, seed: int) -> tuple[list[Record], list[Record]]:
+    """Return `count` of the pictures with the same mixture of classes, and the others.
+
+    The result depends on the seed and the files alone, so that two people with the same data get
+    the same parts.
+
+    Raises
+    ------
+    DatasetError
+        If a class has too few pictures.
+    """
+    records = sorted(records)
+    if not 0 < count < len(records):
+        return (records, []) if count else ([], records)
+    try:
+        labels = [record.label for record in records]
+        parts = train_test_split(records, train_size=count, stratify=labels, random_state=seed)
+    except ValueError as error:
+        raise DatasetError(f"{len(records)} pictures cannot be split: {error}") from error
+    return sorted(parts[0]), sorted(parts[1])
+
+
+def _balanced(records: Sequence[Record], per_class: int, seed: int) -> list[Record]:
+    """Draw the same number of pictures of each class; DatasetError if one has too few."""
+    generator, chosen = np.random.default_rng(seed), []
+    for label in sorted({record.label for record in records}):
+        members = sorted(record for record in records if record.label == label)
+        if len(members) < per_class:
+            raise DatasetError(f"class {label} has only {len(members)} pictures: lower subset=")
+        chosen += [members[i] for i in generator.permutation(len(members))[:per_class]]
+    return chosen

@@ -5,51 +5,79 @@ from __future__ import annotations
 import base64
 import io
 import sys
-from typing import Any
+from typing import Any, TypedDict
 
-import numpy as np
-from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from . import style
 
-#: Shortest text that can say what a reader would see.
-MIN_ALT_LENGTH = 20
+
+class Words(TypedDict, total=False):
+    """What every plotting function takes beside its own arguments.
+
+    Attributes
+    ----------
+    title : str
+        Heading over the figure.
+    caption : str
+        Text below it, in small type, so that it survives being pasted into a slide.
+    alt : str
+        Alternative text; made from what is drawn if left out.
+    display : bool
+        False only returns the figure.
+    """
+
+    title: str | None
+    caption: str | None
+    alt: str | None
+    display: bool
 
 
 class CourseFigure(Figure):
-    """A matplotlib figure that belongs to no pyplot state and is displayed once, by `show`.
+    """A matplotlib figure that pyplot does not keep and that is displayed once, by `show`.
 
     A cell that ends with the figure does not show it a second time. `alt` is the alternative text
-    it was or will be shown with.
+    that it was or will be shown with.
     """
 
     alt: str | None = None
     was_shown: bool = False
 
+    def mime_bundle(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """Render the figure: data by MIME type, and metadata that hold the alternative text.
+
+        Figures with pictures become JPEG in full colour, charts PNG; both have white paper, so that
+        they can be read on a dark page.
+        """
+        pictures = any(axes.images for axes in self.axes)
+        kind, options = ("png", {"optimize": True})
+        if pictures:
+            kind, options = "jpeg", {"quality": 87, "subsampling": 0, "optimize": True}
+        buffer = io.BytesIO()
+        self.savefig(
+            buffer, format=kind, dpi=style.DPI, facecolor=style.PAPER, bbox_inches="tight",
+            pad_inches=0.12, pil_kwargs=options,
+        )  # fmt: skip
+        width = Image.open(buffer).width * style.SCREEN_DPI / style.DPI
+        mime, alt = f"image/{kind}", self.alt or ""
+        data = {mime: base64.b64encode(buffer.getvalue()).decode(), "text/plain": f"Figure: {alt}"}
+        return data, {mime: {"alt": alt, "width": round(width)}, "alt": alt}
+
     def _ipython_display_(self) -> None:
         """IPython calls this when a cell ends with the figure."""
-        if not self.was_shown:
+        if self.was_shown:
+            return
+        if self.alt:
+            show(self, self.alt)
+        else:
             print("This figure is not displayed yet: call plots.show(figure, alt=...).")
 
 
 def figure(
-    ncols: int = 1,
-    nrows: int = 1,
-    *,
-    width: float = style.WIDTH,
-    height: float | None = None,
-    title: str | None = None,
-    sharex: bool = False,
-    sharey: bool = False,
-    width_ratios: list[float] | None = None,
-    height_ratios: list[float] | None = None,
-) -> tuple[CourseFigure, Any]:
+    ncols: int = 1, nrows: int = 1, *, width: float = style.WIDTH, height: float | None = None,
+    title: str | None = None, **subplots: Any
+) -> tuple[CourseFigure, Any]:  # fmt: skip
     """Make an empty figure in the course's style, for a lesson's own plots.
 
     Parameters
@@ -60,181 +88,98 @@ def figure(
         Size in inches; by default as wide as a page and 3.6 inches a row.
     title : str, optional
         Heading over all axes.
-    sharex, sharey, width_ratios, height_ratios
-        As in matplotlib's ``Figure.subplots`` and ``GridSpec``.
+    **subplots
+        As in ``Figure.subplots``: sharex, sharey, width_ratios, height_ratios.
 
     Returns
     -------
-    (CourseFigure, Axes or array of Axes)
+    (Figure, Axes or array of Axes)
         Draw on the axes, then call ``show(figure, alt=...)``.
     """
-    height = height or 3.6 * nrows
-    new = CourseFigure(figsize=(width, height), layout="constrained")
-    grid = {"width_ratios": width_ratios, "height_ratios": height_ratios}
-    axes = new.subplots(nrows, ncols, sharex=sharex, sharey=sharey, gridspec_kw=grid)
-    new.get_layout_engine().set(w_pad=0.12, h_pad=0.1, wspace=0.03, hspace=0.05)
+    fig = CourseFigure(figsize=(width, height or 3.6 * nrows), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0.08, h_pad=0.08, wspace=0.03, hspace=0.04)
+    axes = fig.subplots(nrows, ncols, **subplots)
     if title:
-        heading = style.wrap(title, width - 0.3, style.SIZE_TITLE, bold=True)
-        new.suptitle(heading, x=0.012, ha="left", fontsize=style.SIZE_TITLE, fontweight="bold")
-    return new, axes
+        _add_title(fig, title)
+    return fig, axes
 
 
 def show(fig: Figure, alt: str, caption: str | None = None) -> None:
     """Display a figure with alternative text, once, and close it.
 
-    In a notebook the text is stored in the output's metadata, from where the course's pages (and
-    nbconvert's templates that look for it, such as "classic") take it as ``<img alt="…">``. Outside
-    IPython nothing is displayed.
+    In a notebook the text is stored in the output's metadata, from where the course's pages take
+    it. Outside IPython nothing is displayed.
 
     Parameters
     ----------
     fig : matplotlib Figure
-        From `figure` or from pyplot.
+        From `figure`, or any other.
     alt : str
-        What a reader who cannot see the figure should know: what is shown and what it shows. At
-        least 20 characters.
+        What a reader who cannot see the figure should know: what is shown and what it shows.
     caption : str, optional
-        Drawn under the figure in small type, so that it survives being pasted into a slide.
+        Drawn under the figure in small type.
 
     Raises
     ------
     ValueError
-        If `alt` is missing or too short to describe anything.
+        If `alt` is empty.
     """
-    fig.alt = check_alt(alt)
+    if not alt.strip():
+        raise ValueError("alt is empty: say in a sentence what a reader would see")
+    fig.alt, fig.was_shown = " ".join(alt.split()), True
     if caption:
-        add_caption(fig, caption)
-    redisplay(fig)
+        _add_caption(fig, caption)
+    if "matplotlib.pyplot" in sys.modules:  # which would show its own figures a second time
+        sys.modules["matplotlib.pyplot"].close(fig)
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and ipython.get_ipython() is not None:
+        data, metadata = CourseFigure.mime_bundle(fig)
+        ipython.display.display(data, metadata=metadata, raw=True)
 
 
-def redisplay(fig: Figure, handle: Any = None) -> Any:
-    """Display a figure that has its alternative text, in the place of an earlier one if given.
+def finish(
+    fig: CourseFigure, automatic: str, note: str = "", *, title: str | None = None,
+    caption: str | None = None, alt: str | None = None, display: bool = True
+) -> CourseFigure:  # fmt: skip
+    """Last step of every plotting function: words around the figure, then display if wanted.
 
     Parameters
     ----------
     fig : CourseFigure
-        From a plotting function called with ``display=False``.
-    handle : IPython.display.DisplayHandle, optional
-        What an earlier call returned: its figure is replaced.
-
-    Returns
-    -------
-    IPython.display.DisplayHandle or None
-        For the next call; None outside IPython, where nothing is displayed.
-
-    Raises
-    ------
-    ValueError
-        If the figure has no alternative text yet: use `show` for a figure of your own.
+    automatic : str
+        Alternative text, used where none is given.
+    note : str
+        What the reader must know of the drawing; stands before the caption.
+    title, caption, alt, display
+        As in `Words`.
     """
-    alt = check_alt(getattr(fig, "alt", None))
-    fig.was_shown = True
-    close(fig)
-    if not _in_ipython():
-        return None
-    from IPython.display import DisplayHandle
-
-    picture = base64.b64encode(to_png(fig, alt)).decode("ascii")
-    data = {"image/png": picture, "text/plain": f"Figure: {alt}"}
-    metadata = {"image/png": {"alt": alt}, "alt": alt}
-    if handle is None:
-        handle = DisplayHandle()
-        handle.display(data, raw=True, metadata=metadata)
-    else:
-        handle.update(data, raw=True, metadata=metadata)
-    return handle
-
-
-def check_alt(alt: str | None) -> str:
-    """Return the text with its white space tidied, or say why it will not do."""
-    text = " ".join((alt or "").split())
-    if len(text) < MIN_ALT_LENGTH:
-        raise ValueError(
-            f"alt={alt!r} does not describe the figure: expected at least {MIN_ALT_LENGTH} "
-            "characters that say what a reader would see, e.g. 'Line plot: the error falls from "
-            "10 % at 10 steps to 1 % at 100 steps.'"
-        )
-    return text
-
-
-def to_png(fig: Figure, alt: str | None = None) -> bytes:
-    """Render a figure as PNG bytes; the alternative text is stored in the file as well."""
-    canvas = FigureCanvasAgg(fig)
-    canvas.draw()
-    about = PngInfo()
-    if alt:
-        about.add_itxt("Description", alt)
-    buffer = io.BytesIO()
-    # Without the transparency that no figure uses, files are an eighth smaller.
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    picture.save(buffer, format="PNG", optimize=True, pnginfo=about, dpi=(fig.dpi, fig.dpi))
-    return buffer.getvalue()
-
-
-def finish(
-    fig: CourseFigure, alt: str | None, automatic_alt: str, caption: str | None, display: bool
-) -> CourseFigure:
-    """Last step of every plotting function: caption, alternative text, display if wanted."""
-    fig.alt = check_alt(alt or automatic_alt)
-    if caption:
-        add_caption(fig, caption)
+    if title:
+        _add_title(fig, title)
+    text = " ".join(part for part in (note, caption) if part)
+    if text:
+        _add_caption(fig, text)
+    heading = f"{title}. " if title and title[-1] not in ".?!…" else f"{title or ''} "
+    fig.alt = " ".join((alt or heading + automatic).split())
     if display:
         show(fig, fig.alt)
     return fig
 
 
-def percent_axis(axis: Axis) -> None:
-    """Label an axis of fractions in whole per cent."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+def _add_title(fig: Figure, title: str) -> None:
+    """Write a heading, and make room for it."""
+    text = style.wrap(title, fig.get_figwidth() - 0.3, style.SIZE_TITLE)
+    look = {"fontsize": style.SIZE_TITLE, "fontweight": "bold"}
+    fig.suptitle(text, x=0.01, ha="left", **look)
+    fig.set_figheight(fig.get_figheight() + style.height_of(text, style.SIZE_TITLE))
 
 
-def close(fig: Figure) -> None:
-    """Take the figure out of pyplot's hands, if pyplot has it, so that it is not shown twice."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is not None:
-        pyplot.close(fig)
+def _add_caption(fig: Figure, caption: str) -> None:
+    """Write a caption below everything else, and make room for it.
 
-
-def _in_ipython() -> bool:
-    """Whether a notebook or an IPython terminal is there to display anything."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and ipython.get_ipython() is not None
-
-
-def add_caption(fig: Figure, caption: str) -> None:
-    """Write a caption under a figure, which grows downwards by as much as that needs."""
-    width, height = fig.get_size_inches()
-    text = style.wrap(caption, width - 0.42, style.SIZE_CAPTION)
-    band = style.text_height(text.count("\n") + 1, style.SIZE_CAPTION) + 0.16
-    extend_below(fig, band)
-    fig.text(
-        0.14 / width,
-        (band - 0.05) / (height + band),
-        text,
-        ha="left",
-        va="top",
-        fontsize=style.SIZE_CAPTION,
-        color=style.MUTED,
-        linespacing=style.LINE_SPACING * 0.92,
-    )
-
-
-def extend_below(fig: Figure, inches: float) -> None:
-    """Make a figure taller at its lower edge and leave everything in it where and as it was."""
-    width, height = fig.get_size_inches()
-    taller = height + inches
-    engine = fig.get_layout_engine()
-    if engine is not None:
-        engine.execute(fig)  # settle positions while the figure still has its old size
-        fig.set_layout_engine("none")
-    for axes in fig.axes:
-        x, y, w, h = axes.get_position(original=True).bounds
-        axes.set_position((x, (y * height + inches) / taller, w, h * height / taller))
-    for text in fig.texts:
-        text.set_y((text.get_position()[1] * height + inches) / taller)
-    for line in (*fig.lines, *(artist for artist in fig.artists if isinstance(artist, Line2D))):
-        line.set_ydata((np.asarray(line.get_ydata()) * height + inches) / taller)
-    suptitle = fig._suptitle
-    if suptitle is not None and suptitle not in fig.texts:
-        suptitle.set_y((suptitle.get_position()[1] * height + inches) / taller)
-    fig.set_size_inches(width, taller)
+    The label of a figure's x axes is what matplotlib's layouts keep free from everything else.
+    """
+    if fig.get_layout_engine() is None:
+        fig.set_layout_engine("constrained")
+    text = style.wrap(caption, fig.get_figwidth() - 0.3, style.SIZE_NOTE)
+    fig.supxlabel(text, x=0.01, ha="left", fontsize=style.SIZE_NOTE, color=style.MUTED)
+    fig.set_figheight(fig.get_figheight() + style.height_of(text, style.SIZE_NOTE) + 0.05)
