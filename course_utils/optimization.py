@@ -222,9 +222,10 @@ def optimize(
         answer = objective(picture) if leaf.isfinite().all() else picture.sum()
         value, terms = answer if isinstance(answer, tuple) else (answer, {})
         _check_value(value, leaf)
-        step, last, given = len(values), picture.detach().clone(), value.detach().clone()
+        step, given = len(values), value.detach().clone()
         if not given.isfinite().all():
             raise OptimizationError(_complain(given, step), result() if best else None)
+        last = picture.detach().clone()
         values.append(given.tolist())
         seconds.append(time.perf_counter() - began)
         for name, term in terms.items():
@@ -310,14 +311,10 @@ def _is_second_interruption() -> bool:
 def _complain(value: Tensor, step: int) -> str:
     bad = int((~value.isfinite()).flatten().nonzero()[0])
     which = f" for picture {bad}" if value.ndim else ""
+    said = f"the objective is {value.flatten()[bad].item()}{which}"
     if step == 0:
-        where, advice = "at the start", "is there a division by zero, the root or logarithm of 0?"
-    else:
-        where, advice = (
-            f"after step {step}",
-            "try a tenth of lr; is there a gradient at a root of 0?",
-        )
-    return f"the objective is {value.flatten()[bad].item()}{which} {where}: {advice}"
+        return f"{said} at the start: is there a division by zero, the root or logarithm of 0?"
+    return f"{said} after step {step}: try a tenth of lr; is there a gradient at a root of 0?"
 
 
 def _check_value(value: object, leaf: Tensor) -> None:
@@ -328,8 +325,8 @@ def _check_value(value: object, leaf: Tensor) -> None:
         )
     if not value.requires_grad:
         raise ValueError(
-            "the objective does not depend on the picture in a differentiable way: look for "
-            "torch.no_grad(), detach() or rounding in it"
+            "the objective does not depend on the picture in a differentiable way: is there a "
+            "torch.no_grad(), detach() or rounding in it?"
         )
 
 

@@ -306,18 +306,18 @@ def _run(
             ) from error
         labels = _class_labels(labels, outputs)
         value = loss(outputs, labels)
-        if not math.isfinite(value.item()):
+        if not math.isfinite(number := value.item()):
             cause = _likely_cause(inputs, outputs)
-            raise TrainingError(f"the loss is {value.item()} in {place}: {cause}")
+            raise TrainingError(f"the loss is {number} in {place}: {cause}")
         truth = labels if labels.ndim == 1 else labels.argmax(dim=1)
         total += value.detach() * len(labels)
-        right += (outputs.detach().argmax(dim=1) == truth).sum().item()
+        right = right + (outputs.detach().argmax(dim=1) == truth).sum()
         pictures += len(labels)
         if learn is not None:
             learn(value, index)
     if not pictures:
         raise ValueError(f"no pictures in {where}: an empty split, or an iterator that is used up?")
-    return total.item() / pictures, right / pictures
+    return total.item() / pictures, int(right) / pictures
 
 
 def _likely_cause(inputs: Tensor, outputs: Tensor) -> str:
@@ -352,8 +352,8 @@ def _class_labels(labels: Tensor, outputs: Tensor) -> Tensor:
             return shares
     elif labels.numel() == count:
         indices = labels.long().reshape(count)
-        whole = torch.equal(indices.to(labels.dtype), labels.reshape(count))
-        if whole and indices.min() >= 0 and indices.max() < classes:
+        lowest, highest = indices.aminmax()
+        if lowest >= 0 and highest < classes and torch.equal(indices.to(labels), labels.flatten()):
             return indices
     raise ValueError(
         f"labels must be whole numbers ({count},) from 0 to {classes - 1}, or shares of the classes"
@@ -568,12 +568,12 @@ class Evaluation:
         wrong = (~self.correct).nonzero().flatten()
         confidence = self.probabilities[wrong].amax(dim=1)
         order = confidence.sort(descending=True, stable=True).indices[:limit]
-        return [self._mistake(index) for index in wrong[order].tolist()]
-
-    def _mistake(self, index: int) -> Mistake:
-        truth, guess = int(self.labels[index]), int(self.predictions[index])
-        row, names = self.probabilities[index].tolist(), self.classes
-        return Mistake(index, names[truth], names[guess], row[guess], row[truth])
+        found, names = wrong[order], self.classes
+        columns = found, self.labels[found], self.predictions[found], self.probabilities[found]
+        return [
+            Mistake(index, names[truth], names[guess], row[guess], row[truth])
+            for index, truth, guess, row in zip(*(c.tolist() for c in columns), strict=True)
+        ]
 
     def __str__(self) -> str:
         """Return accuracy with its interval, and the classification report."""

@@ -492,6 +492,7 @@ def test_a_picture_that_is_no_longer_finite_keeps_the_best():
     with pytest.raises(OptimizationError, match="after step 1") as caught:
         optimize(objective, torch.ones(2), steps=9, optimizer="sgd", lr=float("inf"))
     assert torch.equal(caught.value.result.best, torch.ones(2))
+    assert torch.equal(caught.value.result.last, torch.ones(2))
 
 
 def test_networks_of_the_course_give_their_style_layers():
