@@ -439,7 +439,7 @@ def test_pictures_are_large_enough_on_the_page(count):
     screen = metadata["width"] / stored.width
     for axes in figure.axes[:count]:
         box = axes.get_window_extent()
-        assert min(box.width, box.height) / figure.dpi * style.DPI * screen >= 155
+        assert min(box.width, box.height) / figure.dpi * style.SCREEN_DPI * screen >= 155
     assert metadata["width"] <= 1000
 
 
@@ -590,6 +590,14 @@ def test_intervals_mark_controls_and_refuse_errors_taken_for_ends():
         plots.plot_intervals(["IG"], [0.6], [0.1], [0.1], quantity="q", display=False)
     with pytest.raises(ValueError, match="among the labels"):
         plots.plot_intervals(*given, quantity="q", controls=["edges"], display=False)
+
+
+def test_a_value_without_an_interval_has_no_whisker():
+    given = (["few", "many"], [0.6, 0.5], [np.nan, 0.4], [np.nan, 0.6])
+    figure = plots.plot_intervals(*given, quantity="mass", percent=True, display=False)
+    assert "few 60.0 %; many 50.0 % (40.0 % to 60.0 %)" in figure.alt
+    assert "No whisker" in texts(figure)
+    assert figure.mime_bundle()
 
 
 # ----------------------------------------------------------------------- sheets

@@ -50,27 +50,23 @@ class CourseFigure(Figure):
         Figures with pictures become JPEG in full colour, charts PNG; both have white paper, so that
         they can be read on a dark page.
         """
-        pictures = any(axes.images for axes in self.axes)
-        kind, options = ("png", {"optimize": True})
-        if pictures:
-            kind, options = "jpeg", {"quality": 87, "subsampling": 0, "optimize": True}
-        buffer = io.BytesIO()
+        kind, dpi, options = "png", style.DPI, {"optimize": True}
+        if any(axes.images for axes in self.axes):
+            kind, dpi, options = "jpeg", style.SCREEN_DPI, {"quality": 85, "progressive": True}
+        buffer, mime, alt = io.BytesIO(), f"image/{kind}", self.alt or ""
         self.savefig(
-            buffer, format=kind, dpi=style.DPI, facecolor=style.PAPER, bbox_inches="tight",
+            buffer, format=kind, dpi=dpi, facecolor=style.PAPER, bbox_inches="tight",
             pad_inches=0.12, pil_kwargs=options,
         )  # fmt: skip
-        width = Image.open(buffer).width * style.SCREEN_DPI / style.DPI
-        mime, alt = f"image/{kind}", self.alt or ""
+        width = Image.open(buffer).width * style.SCREEN_DPI / dpi
         data = {mime: base64.b64encode(buffer.getvalue()).decode(), "text/plain": f"Figure: {alt}"}
         return data, {mime: {"alt": alt, "width": round(width)}, "alt": alt}
 
     def _ipython_display_(self) -> None:
         """IPython calls this when a cell ends with the figure."""
-        if self.was_shown:
-            return
-        if self.alt:
+        if self.alt and not self.was_shown:
             show(self, self.alt)
-        else:
+        elif not self.was_shown:
             print("This figure is not displayed yet: call plots.show(figure, alt=...).")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Unpack
 
@@ -220,7 +221,7 @@ def plot_history(histories: Any, **words: Unpack[Words]) -> CourseFigure:
     fig, panels = figure(2, height=4.1)
     for axes, what in zip(panels, ("loss", "accuracy"), strict=True):
         ends = []
-        for (name, history), color in zip(histories.items(), SERIES, strict=False):
+        for (name, history), color in zip(histories.items(), itertools.cycle(SERIES)):
             train, valid = (getattr(history, f"{kind}_{what}") for kind in ("train", "validation"))
             if not train:
                 raise ValueError(f"{name} has no finished epoch, so there is nothing to draw")
@@ -279,7 +280,7 @@ def plot_intervals(
     labels : sequence of str
         One for each value, drawn from top to bottom in this order.
     values, lows, highs : (n,)
-        Value and the ends of its interval.
+        Value and the ends of its interval; NaN where there is none.
     quantity : str
         What is measured, with its unit; the axis label.
     controls : sequence of str
@@ -302,7 +303,7 @@ def plot_intervals(
     """
     ends = (to_numpy(column).astype(float).ravel() for column in (values, lows, highs))
     rows = list(zip(map(str, labels), *ends, strict=True))
-    if any(not low - 1e-9 <= value <= high + 1e-9 for _, value, low, high in rows):
+    if any(low > value + 1e-9 or high < value - 1e-9 for _, value, low, high in rows):
         raise ValueError("an interval does not contain its value: is lows/highs an error instead?")
     if not set(controls) <= {row[0] for row in rows}:
         raise ValueError(f"controls {list(controls)} are not all among the labels {list(labels)}")
@@ -311,7 +312,8 @@ def plot_intervals(
     for y, (label, *ends) in enumerate(rows):
         color, fill = (style.CONTROL, style.PAPER) if label in controls else (SERIES[0],) * 2
         _draw_interval(axes, y, *ends, number(ends[0]), color, fill)
-        said.append("{} {} ({} to {})".format(label, *map(number, ends)))
+        value, low, high = map(number, ends)
+        said.append(f"{label} {value} ({low} to {high})".replace(" (nan to nan)", ""))
     _name_rows(axes, [row[0] for row in rows])
     direction = {"higher": "  (higher is better →)", "lower": "  (← lower is better)"}
     axes.set_xlabel(style.wrap(quantity + direction.get(better or "", ""), 6, style.SIZE_TEXT))
@@ -321,6 +323,8 @@ def plot_intervals(
         axes.axvline(reference[0], color=style.MUTED, lw=1.2, ls="--", zorder=0)
         axes.annotate(reference[1], (reference[0], 1), color=style.MUTED, fontsize=10, **place)
     note = f"Dots: measured value; whiskers: {interval}."
+    if np.isnan([row[2:] for row in rows]).any():
+        note += " No whisker: too few pictures for one."
     note += " Hollow and grey: controls that look at no network." if controls else ""
     return finish(fig, f"{quantity} with {interval}: {'; '.join(said)}.", note, **words)
 
@@ -356,14 +360,17 @@ def plot_parts(
         axes.barh(place, rows[0].area, height=0.8, color=style.FAINT)
         said.append(f"{rows[0].part}, {format_percent(rows[0].area)} of the picture:")
         for index, (name, row) in enumerate(zip(tables, rows, strict=True)):
-            color, ends = SERIES[index], (row.share.value, row.share.low, row.share.high)
+            color, ends = (
+                SERIES[index % len(SERIES)],
+                (row.share.value, row.share.low, row.share.high),
+            )
             text = f"{style.format_number(row.ratio.value, 2)} ×"
             y = place - 0.4 + step * (index + 0.5)
             _draw_interval(axes, y, *ends, text, color, color)
             said.append(f"{name} {format_percent(row.share.value)};")
     _name_rows(axes, parts)
     for index, name in enumerate(tables):
-        axes.plot([], "o-", color=SERIES[index], label=name)
+        axes.plot([], "o-", color=SERIES[index % len(SERIES)], label=name)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
     axes.set(xlim=(0, None), xlabel=quantity)
     _as_percent(axes.xaxis)

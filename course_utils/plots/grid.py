@@ -435,10 +435,7 @@ def show_mistakes(images: Any, mistakes: Sequence[Any], **options: Any) -> Cours
         notes.append(f"{mistake.predicted} {sure}\n{mistake.label} {truth}")
         said += f" {mistake.label} taken for {mistake.predicted} at {sure};"
     if not pictures:
-        said, pictures, titles = (
-            " none, no picture was classified wrongly.",
-            [np.ones((1, 9))],
-            None,
-        )
+        said, titles = " none, no picture was classified wrongly.", None
+        pictures = [np.ones((1, 9))]
     options.setdefault("alt", f"{options.get('title') or 'Pictures'}: wrongly classified:{said}")
     return show_gallery(pictures, titles, notes=notes or ["No picture is wrong."], **options)

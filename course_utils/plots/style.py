@@ -102,7 +102,11 @@ def format_number(value: float, digits: int = 3) -> str:
 def format_percent(fraction: float) -> str:
     """Write a fraction as per cent; never rounds to a 0 or 100 that it is not."""
     percent = 100 * float(fraction)
-    ends = {0 < percent < 0.05: "< 0.1 %", 99.95 <= percent < 100: "> 99.9 %"}
+    ends = {
+        percent != percent: "nan",
+        0 < percent < 0.05: "< 0.1 %",
+        99.95 <= percent < 100: "> 99.9 %",
+    }
     return ends.get(True) or f"{percent:.1f} %".replace("-", "−")
 
 
