@@ -200,7 +200,7 @@ def show_grid(
     fig, maps = _lay_out(cells, row_titles, panel_width), [cell for cell in shown if cell.has_map]
     _draw_color_bars(fig, maps, used == "shared", quantity)
     names = [cell.name for cell in shown if not cell.has_map]
-    count = f"{len(names)} pictures side by side" if names[1:] else "One picture"
+    count = f"{len(names)} pictures side by side" if names[1:] else "A figure with one picture"
     alt = f"{count}: {', '.join(names)}. " if names else ""
     if not maps:
         return finish(fig, alt, **words)
