@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from .. import checks
-from .guard import guarded
+from .guard import guarded, target_gradients
 from .paths import PathAttribution
 
 # By the name that PyTorch gives them; a trailing underscore (in place) is cut off first.
@@ -123,9 +123,7 @@ def _multipliers(model: checks.Forward, pair: Tensor, targets: Tensor) -> Tensor
         pair = pair.requires_grad_()
         with _Rules():
             outputs = model(pair.clone())  # a leaf could not be changed in place
-        scores = outputs[: len(targets)].gather(1, targets[:, None])
-        checks.check_differentiable(scores)
-        (multipliers,) = torch.autograd.grad(scores.sum(), pair)
+        _, multipliers = target_gradients(outputs[: len(targets)], targets, pair)
     return multipliers[: len(targets)]
 
 

@@ -78,12 +78,10 @@ def _convolutions_before_norms(twin: nn.Module, images: Tensor) -> dict[nn.Modul
         if inputs[0] is last[1]:
             pairs[norm] = last[0]
 
-    handles = []
-    for module in twin.modules():
-        if type(module) is nn.Conv2d:
-            handles.append(module.register_forward_hook(after_convolution))
-        elif type(module) is nn.BatchNorm2d and module.running_mean is not None:
-            handles.append(module.register_forward_pre_hook(before_norm))
+    convolutions = [m for m in twin.modules() if type(m) is nn.Conv2d]
+    norms = [m for m in twin.modules() if type(m) is nn.BatchNorm2d and m.running_mean is not None]
+    handles = [module.register_forward_hook(after_convolution) for module in convolutions]
+    handles += [module.register_forward_pre_hook(before_norm) for module in norms]
     twin(images.clone())
     for handle in handles:
         handle.remove()

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import checks
-from .guard import guarded
+from .guard import guarded, target_gradients
 
 
 @guarded
@@ -78,9 +78,7 @@ def grad_cam(
         for chosen in torch.arange(len(images)).split(size):
             features, outputs = _run_cut_at(layer, model, images[chosen])
             targets = checks.check_targets(target, len(images), outputs.shape[1], images.device)
-            scores = outputs.gather(1, targets[chosen, None])
-            checks.check_differentiable(scores)
-            (gradients,) = torch.autograd.grad(scores.sum(), features)
+            _, gradients = target_gradients(outputs, targets[chosen], features)
             weights = _as_maps(gradients, images).mean((2, 3), keepdim=True)
             parts.append((weights * _as_maps(features.detach(), images)).sum(1, keepdim=True))
         return torch.cat(parts)
@@ -149,12 +147,12 @@ def _find_layer(model: nn.Module, layer: nn.Module | str) -> nn.Module:
             f"{type(model).__name__}. Make what your function does the forward pass of a module."
         )
     modules = dict(model.named_modules())
-    if isinstance(layer, nn.Module) and any(layer is module for module in modules.values()):
-        return layer
-    if not isinstance(layer, str) or layer not in modules:
+    if isinstance(layer, str) and layer in modules:
+        return modules[layer]
+    if not any(layer is module for module in modules.values()):
         names = ", ".join(list(modules)[1:41])
         raise ValueError(
             "layer must be one of the model's own modules or the name of one; it has no layer "
             f"{layer!r}. Its layers: {names}{', …' if len(modules) > 41 else ''}"
         )
-    return modules[layer]
+    return layer

@@ -1,4 +1,4 @@
-"""What all methods do around their computation."""
+"""What all methods have in common: no traces left, and the gradient of the targets' scores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from .. import checks, runtime
 
@@ -32,3 +33,21 @@ def guarded(method: Method) -> Method:
             return method(*args, **kwargs)
 
     return call
+
+
+def target_gradients(outputs: Tensor, targets: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores of the targets (N,), and the gradient of each by its part of the leaf.
+
+    Raises
+    ------
+    ValueError
+        If the scores do not depend on it in a differentiable way.
+    """
+    scores = outputs.gather(1, targets[:, None]).squeeze(1)
+    if not scores.requires_grad:
+        raise ValueError(
+            "the scores do not depend on what is explained (the images, or a layer's output) in a "
+            "differentiable way: look for torch.no_grad(), detach() or argmax in the forward pass."
+        )
+    (gradients,) = torch.autograd.grad(scores.sum(), leaf)
+    return scores.detach(), gradients

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import checks, runtime
 from .folding import fold_batch_norm
-from .guard import guarded
+from .guard import guarded, target_gradients
 from .quadrature import quadrature
 
 
@@ -265,10 +265,8 @@ class _Path:
         with torch.enable_grad():
             points.requires_grad_()
             outputs = self.forward(points.clone())  # a leaf could not be changed in place
-            scores = outputs.gather(1, targets[:, None])
-            checks.check_differentiable(scores)
-            (gradients,) = torch.autograd.grad(scores.sum(), points)
-        return scores.detach().view(shape), outputs.detach(), gradients.unflatten(0, shape)
+            scores, gradients = target_gradients(outputs, targets, points)
+        return scores.view(shape), outputs.detach(), gradients.unflatten(0, shape)
 
     def _start(self, images: Tensor) -> Tensor:
         return self.baselines if len(self.baselines) == 1 else self.baselines[images]

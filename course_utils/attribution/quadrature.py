@@ -7,14 +7,12 @@ import torch
 from torch import Tensor
 
 #: The quadratures of Captum, and one of ours.
+# fmt: off
 METHODS = (
-    "riemann_left",
-    "riemann_right",
-    "riemann_middle",
-    "riemann_trapezoid",
-    "gausslegendre",
+    "riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid", "gausslegendre",
     "squared_midpoint",
 )
+# fmt: on
 
 
 def quadrature(method: str, n_steps: int) -> tuple[Tensor, Tensor]:
