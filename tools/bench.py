@@ -1,10 +1,10 @@
-"""Speed and memory, side by side: ``python tools/bench.py [--quick] [--only ig,import,…]``.
+"""Speed and memory, side by side: ``python tools/bench.py [--quick] [--only gradcam,import,…]``.
 
-Prints what the course's attribution functions cost beside Captum's and beside plain forward and
-backward passes, says which of the project's bars hold on this machine, and writes
-``build/bench.json``. Whatever is compared takes turns (A B C A B C …), each in a process of its own
-where a user would have it so; figures are medians. Close other programs first: only ratios travel
-from one machine to another, and even they suffer where two programs fight for the same cores.
+Says which of the project's bars hold on this machine, and writes ``build/bench.json``. Integrated
+gradients have a benchmark of their own, ``tests/benchmarks/bench_attribution.py``.
+Whatever is compared takes turns (A B C A B C …), each in a process of its own where a user would
+have it so; figures are medians. Close other programs first: only ratios travel from one machine to
+another, and even they suffer where two programs fight for the same cores.
 """
 
 from __future__ import annotations
@@ -28,12 +28,6 @@ CHILD = ROOT / "tools" / "bench_child.py"
 sys.path.insert(0, str(CHILD.parent))
 REPORT = ROOT / "build" / "bench.json"
 NETWORKS = ("efficientnet_lite0", "squeezenet1_1")
-INTERNAL_BATCH_SIZES = (4, 8, 16, 32)
-# Captum's default holds all steps at once: it runs only if it is expected to fit in this much
-MEMORY_SHARE = 0.6
-
-#: At 50 steps: times as fast as Captum's default and as its best internal_batch_size.
-SPEED_BARS = {"efficientnet_lite0": (5.0, 2.0), "squeezenet1_1": (3.5, 1.6)}
 
 
 @dataclass
@@ -55,15 +49,6 @@ class Bar:
         sign = "≥" if self.at_least else "≤"
         verdict = "holds" if self.holds else "FAILS"
         return f"{verdict}  {self.name}: {self.measured:.3g} ({sign} {self.limit:g})"
-
-
-@dataclass
-class Candidate:
-    """One way to compute the same attributions."""
-
-    name: str
-    arguments: dict[str, Any]
-    environment: dict[str, str]
 
 
 @dataclass
@@ -103,167 +88,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         print("  " + "  ".join(cells))
     print()
-
-
-# --- integrated gradients --------------------------------------------------------------------
-
-
-def bench_ig(bench: Bench) -> None:
-    """Integrated gradients: time and memory against Captum, cost per gradient, completeness."""
-    for network in NETWORKS:
-        at_50 = compare(bench, network, 50, rounds=bench.rounds(3))
-        speed_bars(bench, network, at_50)
-        best = best_internal(at_50)
-        peaks = {50: at_50["ours"]["mib"]}
-        for n_steps, rounds in ((300, 2), (1000, 1)):
-            if bench.quick and n_steps == 1000:
-                continue
-            found = compare(bench, network, n_steps, bench.rounds(rounds), best, at_50)
-            peaks[n_steps] = found["ours"]["mib"]
-        most = max(peaks)
-        name = f"{network}: peak memory at {most} steps / at 50"
-        bench.bars.append(Bar(name, peaks[most] / peaks[50], 1.1))
-        beside_raw(bench, network)
-    completeness(bench)
-
-
-def candidates(internal: Sequence[int]) -> list[Candidate]:
-    """Ours, and Captum in every way that a user might call it."""
-    system = {"COURSE_ALLOCATOR": "system"}
-    captum = {"method": "captum"}
-    return [
-        Candidate("ours", {"method": "ours"}, {}),
-        Candidate("Captum default", captum, system),
-        Candidate("Captum default, tuned allocator", {**captum, "tuned": True}, {}),
-        *(
-            Candidate(f"Captum internal_batch_size={size}", {**captum, "batch": size}, system)
-            for size in internal
-        ),
-        *(
-            Candidate(
-                f"Captum internal_batch_size={size}, tuned allocator",
-                {**captum, "batch": size, "tuned": True},
-                {},
-            )
-            for size in internal[-1:]
-        ),
-    ]
-
-
-def compare(
-    bench: Bench,
-    network: str,
-    n_steps: int,
-    rounds: int,
-    internal: int | None = None,
-    at_50: dict[str, Any] | None = None,
-) -> dict[str, dict[str, float]]:
-    """Measure all candidates in turns, print the table, return medians by candidate."""
-    chosen = candidates((internal,) if internal else INTERNAL_BATCH_SIZES)
-    chosen, skipped = fitting(chosen, n_steps, at_50)
-    runs: dict[str, list[dict[str, float]]] = {candidate.name: [] for candidate in chosen}
-    for _ in range(rounds):
-        for candidate in chosen:
-            arguments = {"network": network, "n_steps": n_steps, **candidate.arguments}
-            runs[candidate.name].append(
-                child("integrated_gradients", candidate.environment, **arguments)
-            )
-    found = {
-        name: {key: statistics.median(run[key] for run in repeated) for key in repeated[0]}
-        for name, repeated in runs.items()
-    }
-    ours = found["ours"]
-    print(f"Integrated gradients, {network}, {n_steps} steps, one photograph ({rounds} rounds)")
-    rows = [
-        [
-            name,
-            f"{values['seconds']:.2f} s",
-            f"{values['seconds'] / ours['seconds']:.2f} x",
-            f"{values['mib']:.0f} MiB",
-            f"{values['mib'] / ours['mib']:.2f} x",
-            f"{values['delta']:+.3f}",
-        ]
-        for name, values in found.items()
-    ]
-    rows += [[name, "skipped", "", f"~{mib:.0f} MiB", "", ""] for name, mib in skipped.items()]
-    table(["", "time", "/ ours", "peak memory", "/ ours", "delta"], rows)
-    bench.results[f"ig {network} {n_steps}"] = {"found": found, "skipped": skipped}
-    return found
-
-
-def fitting(
-    chosen: list[Candidate], n_steps: int, at_50: dict[str, Any] | None
-) -> tuple[list[Candidate], dict[str, float]]:
-    """Leave out what would not fit in memory, going by what it took at 50 steps."""
-    import psutil
-
-    free = psutil.virtual_memory().available / 2**20
-    expected = {
-        candidate.name: at_50[candidate.name]["mib"] * n_steps / 50
-        for candidate in chosen
-        if at_50 is not None and "default" in candidate.name
-    }
-    skipped = {name: mib for name, mib in expected.items() if mib > MEMORY_SHARE * free}
-    return [candidate for candidate in chosen if candidate.name not in skipped], skipped
-
-
-def best_internal(found: dict[str, dict[str, float]]) -> int:
-    """Return the internal_batch_size with which Captum was fastest."""
-    names = {f"Captum internal_batch_size={size}": size for size in INTERNAL_BATCH_SIZES}
-    return names[min(names, key=lambda name: found[name]["seconds"])]
-
-
-def speed_bars(bench: Bench, network: str, found: dict[str, dict[str, float]]) -> None:
-    """Compare ours with Captum's default and its best internal_batch_size at 50 steps."""
-    ours, default = found["ours"], found["Captum default"]
-    best = found[f"Captum internal_batch_size={best_internal(found)}"]
-    over_default, over_best = SPEED_BARS[network]
-    bench.bars += [
-        Bar(
-            f"{network}, 50 steps: times as fast as Captum's default",
-            default["seconds"] / ours["seconds"],
-            over_default,
-            at_least=True,
-        ),
-        Bar(
-            f"{network}, 50 steps: times as fast as Captum's best internal_batch_size",
-            best["seconds"] / ours["seconds"],
-            over_best,
-            at_least=True,
-        ),
-    ]
-    if network == "efficientnet_lite0":
-        name = f"{network}, 50 steps: peak memory / Captum's default"
-        bench.bars.append(Bar(name, ours["mib"] / default["mib"], 1 / 8))
-
-
-def beside_raw(bench: Bench, network: str) -> None:
-    """Cost of one gradient inside integrated gradients, beside that of a plain one."""
-    n_steps = 50 if bench.quick else 100
-    found = child("beside_raw", network=network, n_steps=n_steps, rounds=bench.rounds(5))
-    raw, ours = found["raw"], found["ours"]
-    print(f"One gradient of {network}, plain (chunk size, layout) and inside ours, warm")
-    rows = [
-        [name, f"{1000 * seconds:.1f} ms", f"{seconds / ours:.2f} x"]
-        for name, seconds in [*raw.items(), ("ours", ours)]
-    ]
-    table(["", "time", "/ ours"], rows)
-    bench.results[f"raw {network}"] = found
-    best = min(raw, key=raw.__getitem__)
-    name = f"{network}: time per step / plain forward and backward at its best ({best})"
-    bench.bars.append(Bar(name, ours / raw[best], 1.1))
-
-
-def completeness(bench: Bench) -> None:
-    """Completeness error of every quadrature at the same number of gradients."""
-    errors = {network: child("completeness", network=network, n_steps=100) for network in NETWORKS}
-    print("Completeness error at 100 gradients, as a part of the score difference")
-    rows = [
-        [method, *(f"{errors[network][method]:.4f}" for network in NETWORKS)]
-        for method in errors[NETWORKS[0]]
-    ]
-    table(["", *NETWORKS], rows)
-    bench.results["completeness at 100"] = errors
 
 
 # --- the rest --------------------------------------------------------------------------------
@@ -350,7 +174,6 @@ def bench_scenes(bench: Bench) -> None:
 PARTS: dict[str, Callable[[Bench], None]] = {
     "import": bench_import,
     "gradcam": bench_gradcam,
-    "ig": bench_ig,
     "scenes": bench_scenes,
     "lessons": bench_lessons,
 }
@@ -375,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line of this module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts: {', '.join(PARTS)}")
-    parser.add_argument("--quick", action="store_true", help="one round of each, no 1,000 steps")
+    parser.add_argument("--quick", action="store_true", help="one round of each")
     parser.add_argument("--strict", action="store_true", help="exit status 1 if a bar fails")
     options = parser.parse_args(arguments)
     parts = [part.strip() for part in options.only.split(",")]
