@@ -318,3 +318,45 @@ def unchanged(model: Forward) -> Iterator[None]:
         except KeyboardInterrupt:  # in the middle of it: once more, from the start
             restore()
             raise
+
+
+def check_pixels(images: Tensor, name: str = "images") -> Tensor:
+    """Return pictures, or raise where their numbers are taken for others.
+
+    Pictures are uint8, channels first, or floats: in [0, 1], or normalised. Features, of any other
+    shape than (N, 1 or 3, H, W), are returned as they are.
+
+    Raises
+    ------
+    TypeError
+        If pictures are of another integer type than uint8.
+    ValueError
+        If they are bytes with the channels last, floats in 0..255, or not finite.
+    """
+    if images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] not in (1, 3):
+        raise ValueError(
+            f"{name} must be (N, 3, H, W), got {tuple(images.shape)}. If the channels come last, "
+            f"move them with {name}.permute(0, 3, 1, 2)."
+        )
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point():
+        raise TypeError(
+            f"{name} must be uint8 or floats, got {images.dtype}: use .to(torch.uint8)."
+        )
+    if images.numel() and not images.max() <= 10:  # normalised pictures stay below 3
+        raise ValueError(
+            f"{name} reach {images.max():.3g}, and floats must be in [0, 1] (or normalised) and "
+            f"finite. Values in 0..255 are divided by 255, or passed as uint8."
+        )
+    return images
+
+
+def check_share(value: float, name: str) -> float:
+    """Return a share, or raise ValueError unless it is at least 0 and below 1."""
+    if isinstance(value, bool) or not 0 <= value < 1:
+        raise ValueError(
+            f"{name}={value!r} must be a share, at least 0 and below 1, such as 0.2 for a fifth; "
+            "a number of pictures is no share."
+        )
+    return value
