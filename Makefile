@@ -1,29 +1,66 @@
-# A thin front: what the commands do is in tools/tasks.py (`python tools/tasks.py --help`).
-#   make run                 execute the lessons, build the site      make LESSONS=02 run   some lessons only
-#   make lab                 JupyterLab on notebooks/                 make PROFILE=fast run quicker, coarser
-#   make test                every check, in a fresh environment      make check            the same in .venv
-#   make bench lint tidy outputs site clean
-# HERE=1 uses the active Python (conda, containers) instead of .venv; ARGS="…" goes to the tool that is started.
-
-PYTHON ?= $(shell command -v python3 || command -v python)
-LESSONS ?=
-PROFILE ?=
-HERE ?=
-ARGS ?=
-
-export LESSONS
-export HERE
-ifneq ($(strip $(PROFILE)),)
+# The course's commands. Without make (Windows): python tools/tasks.py COMMAND, the same ones.
+#   make LESSONS="02 04" run     some lessons only       make PROFILE=fast run    quicker, coarser
+#   make LESSON=04 lesson        everything about one    make HERE=1 run          the active Python
+#                                                        (conda, containers) instead of .venv
+PYTHON  ?= $(shell command -v python3 || command -v python)
+LESSONS ?= $(LESSON)
+ifneq ($(HERE),)
+PY := $(PYTHON)
+else
+PY := .venv/bin/python
+INSTALLED := .venv/installed
+endif
+export LESSONS PROFILE HERE
+ifneq ($(PROFILE),)
 export COURSE_PROFILE := $(PROFILE)
 endif
-
-TASKS = run lab test check bench lint tidy outputs site clean lock slug
+# What would make an environment install or import elsewhere.
+unexport PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE MPLBACKEND
 
 .DEFAULT_GOAL := help
-.PHONY: help $(TASKS)
+.PHONY: help settings run site lab outputs verdicts lesson test check lint bench clean lock
 
 help:
-	@"$(PYTHON)" tools/tasks.py --help
+	@echo "make run | lab | test | check | lesson LESSON=04 | lint | bench | outputs | verdicts | site | clean | lock"
 
-$(TASKS):
-	@"$(PYTHON)" tools/tasks.py $@ $(if $(strip $(ARGS)),-- $(ARGS))
+# A mistyped lesson, profile or COURSE_… variable is refused before anything is installed.
+settings:
+	@$(PYTHON) tools/tasks.py settings
+
+.venv/installed: requirements.lock pyproject.toml | settings
+	@$(PYTHON) tools/tasks.py install .venv
+
+run: settings $(INSTALLED)       # the site at once, then every lesson executed here
+	$(PY) -m tools.lessons run $(LESSONS)
+
+site: settings $(INSTALLED)      # the site from what was executed last, or from the stored outputs
+	$(PY) -m tools.lessons site
+
+outputs: settings $(INSTALLED)   # execute in the standard profile, store the outputs in notebooks/
+	$(PY) -m tools.lessons outputs $(LESSONS)
+
+verdicts: settings $(INSTALLED)  # do the verdicts hold for three seeds, and for two threads?
+	$(PY) -m tools.lessons verdicts $(LESSONS)
+
+lesson: settings $(INSTALLED)    # LESSON=04: its rules, style, tests, and an execution
+	$(PY) -m tools.lessons lesson $(LESSONS)
+
+lab: settings $(INSTALLED)
+	$(PY) -m jupyter lab notebooks
+
+test: settings                   # every check, in a fresh environment
+	@$(PYTHON) tools/tasks.py test
+
+check: settings $(INSTALLED)     # the quick tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "not slow"
+
+lint: $(INSTALLED)
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m codespell
+
+bench: $(INSTALLED)              # speed and memory, side by side
+	$(PY) tests/benchmarks
+
+clean lock:
+	@$(PYTHON) tools/tasks.py $@

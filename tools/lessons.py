@@ -1,24 +1,24 @@
-"""Execute the lessons with papermill: ``python -m tools.lessons run``, or ``store`` their outputs.
+"""Execute the lessons and show them: ``python -m tools.lessons run [02 04]``.
 
-``run`` leaves executed notebooks in ``build/executed/``, what happened in ``build/lessons.json``
-and a site in ``build/site/``. ``store`` writes the outputs of the standard profile back into
-``notebooks/``, in the normal form of `tools.normalize`. A lesson that fails stops no other.
+``run`` builds the site from what is there, then executes lessons, as many at once as there are
+cores, and renews each page as its lesson ends. ``site`` only builds it. ``outputs`` stores the
+outputs of the standard profile in ``notebooks/``. ``verdicts`` executes with other seeds and
+threads and tabulates the lines that begin with "Verdict: ". ``lesson`` checks one lesson.
 """
 
 from __future__ import annotations
 
-import argparse
-import ast
 import hashlib
 import importlib.metadata
 import json
 import os
-import platform
+import re
+import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -30,38 +30,18 @@ from nbconvert.filters import strip_ansi
 from nbformat import NotebookNode
 
 from tools import normalize, tasks
-from tools.site import build_site
 
-NOTEBOOKS = tasks.ROOT / "notebooks"
 EXECUTED = tasks.BUILD / "executed"
 RECORDS = tasks.BUILD / "lessons.json"
 SITE = tasks.BUILD / "site"
+CELL_TIMEOUT_SECONDS = 900
+
+#: What happened to one lesson: status ("ok" or "failed"), seconds, profile, torch, the hash of the
+#: cells that were executed, and for a failed one the cell and its error.
+Record = dict[str, Any]
 
 
-@dataclass
-class Failure:
-    """Where a lesson stopped, and why."""
-
-    cell: int | None  # index in the notebook; None if the kernel died or never started
-    source: str
-    error: str  # "ZeroDivisionError: division by zero"
-    traceback: str  # with the terminal's colour codes
-
-
-@dataclass
-class Record:
-    """What happened to one lesson: one entry of build/lessons.json."""
-
-    name: str
-    status: str  # "ok" or "failed"
-    seconds: float
-    cells: int
-    profile: str
-    data_source: str
-    python: str
-    torch: str
-    source_hash: str  # of the notebook without outputs: says whether this is still its result
-    failure: Failure | None = None
+# --- execution --------------------------------------------------------------------------------
 
 
 def source_hash(notebook: NotebookNode) -> str:
@@ -71,13 +51,9 @@ def source_hash(notebook: NotebookNode) -> str:
 
 
 def execute(
-    source: Path,
-    target: Path,
-    parameters: dict[str, Any],
-    bar: dict[str, Any] | bool,
-    timeout: int = tasks.NOTEBOOK_TIMEOUT_SECONDS,
-) -> tuple[NotebookNode, Record]:
-    """Execute one lesson in a fresh kernel.
+    source: Path, target: Path, parameters: dict[str, Any], environment: dict[str, str]
+) -> Record:
+    """Execute one lesson in a fresh kernel, and say what happened; for a worker process.
 
     Parameters
     ----------
@@ -85,252 +61,273 @@ def execute(
         The notebook, and where the executed one goes (also when it fails).
     parameters
         Injected after the cell tagged ``parameters``.
-    bar
-        Settings of papermill's progress bar over cells, or False for none.
-    timeout
-        Longest time for one cell, in seconds.
-
-    Returns
-    -------
-    notebook, record
-        The executed notebook without papermill's own cells, and what happened.
+    environment
+        All variables that the kernel has.
     """
+    os.environ.clear()
+    os.environ.update(environment)
     target.parent.mkdir(parents=True, exist_ok=True)
-    notebook = normalize.read(source)
-    digest = source_hash(notebook)
+    target.unlink(missing_ok=True)
     start, failure = time.monotonic(), None
     try:
         papermill.execute_notebook(
-            str(source),
-            str(target),
+            source,
+            target,
             parameters=parameters,
             kernel_name="python3",
             language="python",
-            cwd=str(source.parent),
-            progress_bar=bar,
-            execution_timeout=timeout,
+            cwd=source.parent,
+            progress_bar=False,
+            execution_timeout=CELL_TIMEOUT_SECONDS,
         )
     except Exception as error:
-        failure = describe_failure(error, target)
-    seconds = time.monotonic() - start
-    if target.exists():
-        notebook = normalize.without_papermill_marks(normalize.read(target))
-    record = Record(
-        name=source.stem,
-        status="failed" if failure else "ok",
-        seconds=round(seconds, 1),
-        cells=len(notebook.cells),
-        profile=os.environ.get("COURSE_PROFILE", "standard"),
-        data_source=os.environ.get("COURSE_DATA_SOURCE", "auto"),
-        python=platform.python_version(),
-        torch=torch_version(),
-        source_hash=digest,
-        failure=failure,
-    )
-    return notebook, record
+        failure = describe_failure(f"{type(error).__name__}: {error}", target)
+    return {
+        "name": source.stem,
+        "status": "failed" if failure else "ok",
+        "seconds": round(time.monotonic() - start, 1),
+        "profile": environment["COURSE_PROFILE"],
+        "torch": importlib.metadata.version("torch"),
+        "source_hash": source_hash(normalize.read(source)),
+        "failure": failure,
+    }
 
 
-def torch_version() -> str:
-    """Version of torch, without importing it."""
-    try:
-        return importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        return "none"
-
-
-def describe_failure(error: Exception, executed: Path) -> Failure:
-    """Find the failing cell in the executed notebook; the error may also be the kernel's own."""
-    text = f"{type(error).__name__}: {error}"
-    cells: Sequence[NotebookNode] = []
+def describe_failure(error: str, executed: Path) -> dict[str, Any]:
+    """Find the failing cell in an executed notebook; the kernel itself may also have died."""
+    cells = []
     if executed.exists():
         cells = normalize.without_papermill_marks(normalize.read(executed)).cells
     for index, cell in enumerate(cells):
         for output in cell.get("outputs", []):
             if output.output_type == "error":
+                traceback = strip_ansi("\n".join(output.traceback))
                 text = f"{output.ename}: {output.evalue}"
-                return Failure(index, cell.source, text, "\n".join(output.traceback))
-    for index, cell in enumerate(cells):  # no error came back: the kernel died, or took too long
+                return {"cell": index, "source": cell.source, "error": text, "trace": traceback}
         if cell.metadata.get("papermill", {}).get("status") in ("running", "failed"):
-            return Failure(index, cell.source, text, "")
-    return Failure(None, "", text, "")
-
-
-def show_failure(record: Record, write: Callable[[str], None]) -> None:
-    """Print the failing cell and its error."""
-    failure = record.failure
-    if failure is None:
-        return
-    place = "the kernel" if failure.cell is None else f"cell {failure.cell + 1} of {record.cells}"
-    write(f"\n  {record.name} failed in {place}:")
-    if failure.source:
-        write(textwrap.indent(failure.source, "    | "))
-    text = failure.traceback or failure.error
-    if not sys.stdout.isatty():
-        text = strip_ansi(text)
-    write(textwrap.indent(text, "    "))
-    write("")
+            return {"cell": index, "source": cell.source, "error": error, "trace": error}
+    return {"cell": None, "source": "", "error": error, "trace": error}
 
 
 def execute_all(
-    sources: Sequence[Path], parameters: dict[str, Any]
-) -> Iterable[tuple[Path, NotebookNode, Record]]:
-    """Execute lessons one after the other, with progress; yield each as it is done.
+    jobs: Sequence[tuple[Path, Path, dict[str, Any], dict[str, str]]], at_once: int
+) -> Iterator[tuple[int, Record]]:
+    """Execute lessons in worker processes; yield the number of each job as it is done.
 
-    On a terminal there is a bar over lessons and one over the cells of the current lesson;
-    elsewhere (logs) one plain line when a lesson starts and one when it is done.
+    On a terminal a bar over lessons moves; in a log there is one line for each that is done.
     """
-    bars = sys.stderr.isatty()
-    write = tqdm.write if bars else tasks.say
-    lessons = tqdm(
-        total=len(sources), desc="lessons", unit="lesson", disable=not bars, dynamic_ncols=True
-    )
-    width = max((len(source.stem) for source in sources), default=0)
-    with lessons:
-        for number, source in enumerate(sources, start=1):
-            if not bars:
-                write(f"[{number}/{len(sources)}] {source.stem} ...")
-            bar = {"desc": f"  {source.stem}", "leave": False, "position": 1, "dynamic_ncols": True}
-            target = EXECUTED / source.name
-            notebook, record = execute(source, target, parameters, bar if bars else False)
-            lessons.update()
-            verdict = "ok    " if record.status == "ok" else "FAILED"
-            taken = f"{record.seconds:7.1f} s {record.cells:4} cells"
-            write(f"{verdict} {source.stem:<{width}} {taken}")
-            show_failure(record, write)
-            yield source, notebook, record
+    bar = tqdm(total=len(jobs), desc="lessons", disable=not sys.stderr.isatty(), dynamic_ncols=True)
+    with ProcessPoolExecutor(at_once) as pool, bar:
+        waiting = {pool.submit(execute, *job): number for number, job in enumerate(jobs)}
+        while waiting:
+            done, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+            bar.refresh()
+            for future in done:
+                record = future.result()
+                verdict = "ok    " if record["status"] == "ok" else "FAILED"
+                tqdm.write(f"{verdict} {record['name']:<36} {record['seconds']:6.1f} s")
+                if record["failure"]:
+                    place = record["failure"]["cell"]
+                    where = "the kernel" if place is None else f"cell {place + 1}"
+                    tqdm.write(f"\n  {record['name']} failed in {where}:")
+                    tqdm.write(textwrap.indent(record["failure"]["source"], "    | "))
+                    tqdm.write(textwrap.indent(record["failure"]["trace"], "    ") + "\n")
+                sys.stdout.flush()
+                bar.update()
+                yield waiting.pop(future), record
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+# --- the site ---------------------------------------------------------------------------------
+
+
+def put(content: bytes, target: Path) -> None:
+    """Write a file, unless it holds just that: Sphinx reads again what has a new date."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists() or target.read_bytes() != content:
+        target.write_bytes(content)
 
 
 def load_records() -> dict[str, Record]:
-    """Read what build/lessons.json says of earlier executions, by lesson."""
-    stored = tasks.read_json(RECORDS)
-    records = {}
-    for entry in stored.get("lessons", []) if isinstance(stored, dict) else []:
-        try:
-            failure = Failure(**entry["failure"]) if entry["failure"] else None
-            records[entry["name"]] = Record(**{**entry, "failure": failure})
-        except (KeyError, TypeError):
-            continue  # written by another version of this file
-    return records
-
-
-def save_records(records: dict[str, Record]) -> None:
-    """Write build/lessons.json, sorted by lesson."""
-    RECORDS.parent.mkdir(parents=True, exist_ok=True)
-    entries = [asdict(records[name]) for name in sorted(records)]
-    RECORDS.write_text(json.dumps({"lessons": entries}, indent=1) + "\n", encoding="utf-8")
-
-
-def lessons_for_site(
-    records: dict[str, Record],
-) -> list[tuple[str, NotebookNode, dict[str, Any] | None]]:
-    """Every lesson of the course with its newest outputs.
-
-    A lesson that was executed here since its last change comes with what that gave; any other comes
-    with the outputs that are committed in it, and no record.
-    """
-    lessons = []
-    for source in sorted(NOTEBOOKS.glob("*.ipynb")):
-        notebook, record = normalize.read(source), records.get(source.stem)
-        executed = EXECUTED / source.name
-        current = record and executed.exists() and record.source_hash == source_hash(notebook)
-        if current:
-            notebook = normalize.without_papermill_marks(normalize.read(executed))
-        lessons.append((source.stem, notebook, asdict(record) if current else None))
-    return lessons
-
-
-def run(sources: Sequence[Path], parameters: dict[str, Any]) -> int:
-    """Execute lessons and build the site; return 1 if a lesson failed or a page has a problem."""
-    start, records, failed = time.monotonic(), load_records(), []
-    for source, _, record in execute_all(sources, parameters):
-        records[source.stem] = record
-        save_records(records)
-        if record.status != "ok":
-            failed.append(source.stem)
-    problems = site()
-    tasks.say(
-        f"{len(sources) - len(failed)} of {len(sources)} lessons ok in "
-        f"{time.monotonic() - start:.0f} s"
-    )
-    if failed:
-        tasks.say(f"failed: {', '.join(failed)} (the failing cells are above, and on their pages)")
-    return 1 if failed or problems else 0
-
-
-def site() -> list[str]:
-    """Build the site from what is there, say where it is, and return the pages' problems."""
-    problems = build_site(lessons_for_site(load_records()), SITE, tasks.repository_slug())
-    for problem in problems:
-        tasks.say(f"problem: {problem}")
-    tasks.say(f"site: {(SITE / 'index.html').as_uri()}")
-    return problems
-
-
-def store(sources: Sequence[Path]) -> int:
-    """Execute lessons and write their outputs into the committed notebooks, if they succeed."""
-    records, failed = load_records(), []
-    for source, notebook, record in execute_all(sources, {}):
-        records[source.stem] = record
-        save_records(records)
-        if record.status == "ok":
-            normalize.write(normalize.normalized(notebook), source)
-        else:
-            failed.append(source.stem)
-    if failed:
-        tasks.say(f"not stored, because they failed: {', '.join(failed)}")
-    return 1 if failed else 0
-
-
-def tidy(sources: Sequence[Path]) -> int:
-    """Bring committed notebooks into normal form without executing them."""
-    for source in sources:
-        before = source.read_bytes()
-        normalize.write(normalize.normalized(normalize.read(source)), source)
-        if source.read_bytes() != before:
-            tasks.say(f"normalised {tasks.shown(source)}")
-    return 0
-
-
-def parameter(text: str) -> tuple[str, Any]:
-    """Read ``NAME=VALUE``; the value is a Python literal, or else a string."""
-    name, separator, value = text.partition("=")
-    if not separator or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    """Read what happened at earlier executions, by lesson."""
     try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
+        return json.loads(RECORDS.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line of this module."""
-    parser = argparse.ArgumentParser(prog="python -m tools.lessons", description=__doc__)
-    parser.add_argument("action", choices=("run", "store", "tidy", "site"))
-    parser.add_argument("names", nargs="*", help="file names in notebooks/ (default: all)")
-    parser.add_argument("--profile", default="standard", help="fast, standard or full")
-    parser.add_argument(
-        "-p", "--parameter", type=parameter, action="append", default=[], metavar="NAME=VALUE"
-    )
-    options = parser.parse_intermixed_args(arguments)
-    data_source = "embedded"
-    if options.action == "run":
-        data_source = os.environ.get("COURSE_DATA_SOURCE") or "embedded"
-    environment = tasks.notebook_environment(Path(sys.executable), options.profile, data_source)
-    os.environ.clear()
-    os.environ.update(environment)
-    names = options.names or [path.name for path in tasks.lesson_paths()]
-    sources = [NOTEBOOKS / name for name in names]
-    if options.action == "site":
-        return 1 if site() else 0
-    if options.action == "tidy":
-        return tidy(sources)
-    if options.action == "store":
-        return store(sources)
-    return run(sources, dict(options.parameter))
+def newest(source: Path, records: dict[str, Record]) -> NotebookNode:
+    """Open a lesson with its newest outputs.
+
+    If it was executed here since its last change, those of that execution, and its record in the
+    metadata under ``course``; else what is stored in it.
+    """
+    notebook, record = normalize.read(source), records.get(source.stem)
+    executed = EXECUTED / source.name
+    if not record or record["source_hash"] != source_hash(notebook):
+        return notebook
+    if executed.exists():
+        notebook = normalize.normalized(normalize.read(executed))
+    notebook.metadata["course"] = record
+    return notebook
+
+
+def build_site(target: Path) -> int:
+    """Build what has changed of the site; its sources are collected beside it.
+
+    Returns
+    -------
+    int
+        Sphinx's exit status.
+    """
+    from sphinx.cmd.build import build_main
+
+    sources, records = target.with_name(f"{target.name}-source"), load_records()
+    copied = {path: path.relative_to(tasks.ROOT / "docs") for path in tasks.ROOT.glob("docs/**/*")}
+    for name in ("data/README.md", "data/pictures/*", "CONTRIBUTING.md", ".github/poster.jpg"):
+        copied |= {path: path.relative_to(tasks.ROOT) for path in tasks.ROOT.glob(name)}
+    wanted = {
+        sources / place: path.read_bytes()
+        for path, place in copied.items()
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    for path in tasks.lesson_paths():
+        text = json.dumps(newest(path, records), ensure_ascii=False)
+        wanted[sources / "notebooks" / path.name] = text.encode()
+    for path, content in wanted.items():
+        put(content, path)
+    for path in [*sources.glob("*.md"), *sources.glob("notebooks/*")]:
+        if path not in wanted:
+            path.unlink()
+    options = ["-q", "-j", "auto", "-c", str(tasks.ROOT / "docs")]
+    return build_main([*options, str(sources), str(target)])
+
+
+# --- commands ---------------------------------------------------------------------------------
+
+
+def site() -> int:
+    """Build the site and say where it is."""
+    start = time.monotonic()
+    code = build_site(SITE)
+    address = (SITE / "index.html").as_uri()
+    print(f"site: {address} ({time.monotonic() - start:.0f} s)", flush=True)
+    return code
+
+
+def run(sources: Sequence[Path], store: bool = False) -> int:
+    """Execute lessons, each page renewed as its lesson ends, or with `store` their outputs stored.
+
+    Returns
+    -------
+    int
+        1 if a lesson failed or a page has a problem, else 0.
+    """
+    start, failed = time.monotonic(), []
+    problems = 0 if store else site()
+    profile = "standard" if store else os.environ.get("COURSE_PROFILE") or "standard"
+    data_source = "embedded" if store else os.environ.get("COURSE_DATA_SOURCE") or "embedded"
+    environment = tasks.notebook_environment(profile, data_source)
+    jobs = [(source, EXECUTED / source.name, {}, environment) for source in sources]
+    for number, record in execute_all(jobs, cores()):
+        source, executed = jobs[number][:2]
+        records = load_records() | {source.stem: record}
+        RECORDS.write_text(json.dumps(records, indent=1), encoding="utf-8")
+        if record["failure"]:
+            failed.append(source.stem)
+        elif store:
+            normalize.write(normalize.normalized(normalize.read(executed)), source)
+        if not store:
+            problems |= build_site(SITE)
+    taken = f"{time.monotonic() - start:.0f} s"
+    print(f"{len(sources) - len(failed)} of {len(sources)} lessons ok in {taken}")
+    if failed:
+        print(f"failed: {', '.join(sorted(failed))} (cells and errors are above)")
+    if not store:
+        print(f"site: {(SITE / 'index.html').as_uri()}")
+    return int(bool(failed) or problems != 0)
+
+
+def verdicts(sources: Sequence[Path]) -> int:
+    """Tabulate the lessons' verdicts for seeds 0, 1, 2 on one thread, and seed 0 on two.
+
+    Returns
+    -------
+    int
+        1 if a lesson failed or a verdict's sentence changed (numbers in it may), else 0.
+    """
+    profile = os.environ.get("COURSE_PROFILE") or "standard"
+    environment = tasks.notebook_environment(profile)
+    variants = [(0, 1), (1, 1), (2, 1), (0, 2)]
+    jobs = [
+        (
+            source,
+            tasks.BUILD / "verdicts" / f"{source.stem}-{seed}-{threads}.ipynb",
+            {"seed": seed},
+            {**environment, "OMP_NUM_THREADS": str(threads)},
+        )
+        for source in sources
+        for seed, threads in variants
+    ]
+    failed = sum(record["status"] != "ok" for _, record in execute_all(jobs, cores()))
+    moved = 0
+    for source in sources:
+        print(f"\n{source.stem}")
+        columns = [verdict_lines(job[1]) for job in jobs if job[0] == source and job[1].exists()]
+        for row in range(max(map(len, columns), default=0)):
+            said = [column[row] if row < len(column) else "(none)" for column in columns]
+            same = len({re.sub(r"[\d.,%+−-]+", "#", text) for text in said}) == 1
+            moved += not same
+            print(f"  {'same ' if same else 'MOVED'}  {said[0]}")
+            for (seed, threads), text in zip(variants[1:], said[1:], strict=False):
+                print(f"         seed {seed}, {threads} thread(s): {text}")
+    print(f"\n{moved} verdicts moved, {failed} executions failed")
+    return int(moved > 0 or failed > 0)
+
+
+def verdict_lines(path: Path) -> list[str]:
+    """Every printed line of an executed notebook that begins with "Verdict: "."""
+    outputs = [o for cell in normalize.read(path).cells for o in cell.get("outputs", [])]
+    text = "\n".join(output.get("text", "") for output in outputs)
+    return re.findall(r"^Verdict: (.*)$", text, re.M)
+
+
+def lesson(sources: Sequence[Path]) -> int:
+    """Check lessons: style, the rules, the tests of their code, and an execution in `fast`."""
+    code = 0
+    for source in sources:
+        number = source.name[:2]
+        name = str(source.relative_to(tasks.ROOT))
+        tests = [str(path) for path in tasks.ROOT.glob(f"tests/lessons/test_lesson_{number}*.py")]
+        rules = ["pytest", "tests/lessons/test_notebooks.py", *tests, "-k", f"{number}_ or lesson"]
+        lint = [["ruff", "check", name], ["ruff", "format", "--check", name], ["codespell", name]]
+        for part in (*lint, rules):
+            code |= subprocess.call([sys.executable, "-m", *part], cwd=tasks.ROOT)
+        environment = tasks.notebook_environment("fast")
+        command = tasks.notebook_tests(sys.executable, [source])
+        code |= subprocess.call(command, cwd=tasks.ROOT, env=environment)
+    return int(code != 0)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command of this module."""
+    name, *rest = arguments
+    sources = tasks.lesson_paths(" ".join(rest))
+    if name == "site":
+        return site()
+    if name == "outputs":
+        return run(sources, store=True)
+    return {"run": run, "verdicts": verdicts, "lesson": lesson}[name](sources)
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -384,19 +384,3 @@ def test_unknown_parameters_are_named():
     p = stack([{"size": 1.0}])
     with pytest.raises(AttributeError, match="no parameter 'sise'; there are size"):
         _ = p.sise
-
-
-# ---------------------------------------------------------------- the benchmark
-
-
-def test_the_benchmark_knows_every_family():
-    from tools import bench_scenes
-
-    assert set(bench_scenes.CHANGES) | {"animals"} == set(scenes.families())
-    for name, (label, intervention, options) in bench_scenes.CHANGES.items():
-        (scene,) = scenes.draw(name, 1, labels=[label])
-        assert scenes.intervene(scene, intervention, **options) != scene
-    found = {"family": "x", "per_second": dict.fromkeys(map(str, bench_scenes.SIZES), 2.0)}
-    header, row = bench_scenes.rows([{**found, "change_seconds": 0.25}])
-    assert header[1:3] == ["32 px", "96 px"]
-    assert row == ["x", "2.0/s", "2.0/s", "2.0/s", "2.0/s", "0.25 s"]

@@ -1,12 +1,16 @@
-"""TeX formulas as MathML, which browsers draw without a script."""
+"""TeX formulas as MathML, which browsers draw without a script; a Sphinx extension."""
 
 from __future__ import annotations
 
 import re
-from html import unescape
+from html import escape, unescape
+from typing import Any
 from xml.etree import ElementTree
 
+from docutils import nodes
 from latex2mathml.converter import Converter
+from sphinx.application import Sphinx
+from sphinx.util import logging
 
 #: Environments of amsmath that the converter lacks, and the one it has that draws the same.
 ENVIRONMENTS = {
@@ -119,3 +123,33 @@ def _refuse_leftovers(tree: ElementTree.Element, tex: str) -> None:
             raise FormulaError(f"{tex.strip()!r}: {command.group()} is not known")
         if element.tag == "mi" and text == "&":
             raise FormulaError(f"{tex.strip()!r}: '&' outside of an environment that is known")
+
+
+# --- Sphinx ---------------------------------------------------------------------------------------
+
+
+def visit_inline(writer: Any, node: nodes.math) -> None:
+    """Write ``$…$``."""
+    writer.body.append(drawn(node, display=False))
+    raise nodes.SkipNode
+
+
+def visit_block(writer: Any, node: nodes.math_block) -> None:
+    """Write ``$$…$$`` in a box that scrolls by itself on a narrow screen."""
+    writer.body.append(f'<div class="formula">{drawn(node, display=True)}</div>')
+    raise nodes.SkipNode
+
+
+def drawn(node: nodes.Element, display: bool) -> str:
+    """Convert a formula, or show it as it is and warn."""
+    try:
+        return to_mathml(node.astext(), display)
+    except FormulaError as error:
+        logging.getLogger(__name__).warning("formula %s", error, location=node)
+        return f'<code class="formula-failed">{escape(node.astext())}</code>'
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register as ``html_math_renderer = "mathml"``."""
+    app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
