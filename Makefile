@@ -26,7 +26,6 @@ help:
 # A mistyped lesson, profile or COURSE_… variable is refused before anything is installed.
 settings:
 	@$(PYTHON) tools/tasks.py settings
-
 .venv/installed: requirements.lock pyproject.toml | settings
 	@$(PYTHON) tools/tasks.py install .venv
 
@@ -60,7 +59,12 @@ lint: $(INSTALLED)
 	$(PY) -m codespell
 
 bench: $(INSTALLED)              # speed and memory, side by side
-	$(PY) tests/benchmarks
+	$(PY) -m tests.benchmarks
 
-clean lock:
-	@$(PYTHON) tools/tasks.py $@
+clean:
+	@$(PYTHON) tools/tasks.py clean
+
+lock:                            # newest versions that fit; needs uv. CUDA's are left to torch
+	mkdir -p build && uv pip compile pyproject.toml --universal --all-extras --python-version 3.11 \
+	  --no-header --no-annotate --quiet --output-file build/lock
+	grep '^#' requirements.lock > build/head; grep -Ev '^(nvidia-|cuda-|triton)' build/lock | cat build/head - > requirements.lock

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,7 @@ def execute(
     os.environ.update(environment)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
+    logging.getLogger("papermill").setLevel(logging.WARNING)
     start, failure = time.monotonic(), None
     try:
         papermill.execute_notebook(
@@ -139,9 +142,7 @@ def execute_all(
 
 def cores() -> int:
     """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # --- the site ---------------------------------------------------------------------------------
@@ -169,12 +170,10 @@ def newest(source: Path, records: dict[str, Record]) -> NotebookNode:
     metadata under ``course``; else what is stored in it.
     """
     notebook, record = normalize.read(source), records.get(source.stem)
-    executed = EXECUTED / source.name
-    if not record or record["source_hash"] != source_hash(notebook):
-        return notebook
-    if executed.exists():
-        notebook = normalize.normalized(normalize.read(executed))
-    notebook.metadata["course"] = record
+    if record and record["source_hash"] == source_hash(notebook):
+        if (EXECUTED / source.name).exists():
+            notebook = normalize.normalized(normalize.read(EXECUTED / source.name))
+        notebook.metadata["course"] = record
     return notebook
 
 
@@ -216,8 +215,8 @@ def site() -> int:
     """Build the site and say where it is."""
     start = time.monotonic()
     code = build_site(SITE)
-    address = (SITE / "index.html").as_uri()
-    print(f"site: {address} ({time.monotonic() - start:.0f} s)", flush=True)
+    taken = f"{time.monotonic() - start:.0f} s"
+    print(f"site: {(SITE / 'index.html').as_uri()} ({taken})", flush=True)
     return code
 
 
@@ -245,12 +244,10 @@ def run(sources: Sequence[Path], store: bool = False) -> int:
             normalize.write(normalize.normalized(normalize.read(executed)), source)
         if not store:
             problems |= build_site(SITE)
-    taken = f"{time.monotonic() - start:.0f} s"
-    print(f"{len(sources) - len(failed)} of {len(sources)} lessons ok in {taken}")
+    done = f"{len(sources) - len(failed)} of {len(sources)} lessons ok"
+    print(f"{done} in {time.monotonic() - start:.0f} s; {(SITE / 'index.html').as_uri()}")
     if failed:
         print(f"failed: {', '.join(sorted(failed))} (cells and errors are above)")
-    if not store:
-        print(f"site: {(SITE / 'index.html').as_uri()}")
     return int(bool(failed) or problems != 0)
 
 
@@ -262,19 +259,13 @@ def verdicts(sources: Sequence[Path]) -> int:
     int
         1 if a lesson failed or a verdict's sentence changed (numbers in it may), else 0.
     """
-    profile = os.environ.get("COURSE_PROFILE") or "standard"
-    environment = tasks.notebook_environment(profile)
+    environment = tasks.notebook_environment(os.environ.get("COURSE_PROFILE") or "standard")
     variants = [(0, 1), (1, 1), (2, 1), (0, 2)]
-    jobs = [
-        (
-            source,
-            tasks.BUILD / "verdicts" / f"{source.stem}-{seed}-{threads}.ipynb",
-            {"seed": seed},
-            {**environment, "OMP_NUM_THREADS": str(threads)},
-        )
-        for source in sources
-        for seed, threads in variants
-    ]
+    jobs = []
+    for source, (seed, threads) in product(sources, variants):
+        target = tasks.BUILD / "verdicts" / f"{source.stem}-{seed}-{threads}.ipynb"
+        variables = environment | {"OMP_NUM_THREADS": str(threads)}
+        jobs.append((source, target, {"seed": seed}, variables))
     failed = sum(record["status"] != "ok" for _, record in execute_all(jobs, cores()))
     moved = 0
     for source in sources:
@@ -302,16 +293,14 @@ def lesson(sources: Sequence[Path]) -> int:
     """Check lessons: style, the rules, the tests of their code, and an execution in `fast`."""
     code = 0
     for source in sources:
-        number = source.name[:2]
         name = str(source.relative_to(tasks.ROOT))
-        tests = [str(path) for path in tasks.ROOT.glob(f"tests/lessons/test_lesson_{number}*.py")]
-        rules = ["pytest", "tests/lessons/test_notebooks.py", *tests, "-k", f"{number}_ or lesson"]
-        lint = [["ruff", "check", name], ["ruff", "format", "--check", name], ["codespell", name]]
-        for part in (*lint, rules):
+        tests = list(map(str, tasks.ROOT.glob(f"tests/lessons/test_lesson_{source.name[:2]}*.py")))
+        parts = [["ruff", "check", name], ["ruff", "format", "--check", name], ["codespell", name]]
+        parts += [["tests.lessons.lesson_rules", name], *([["pytest", *tests]] if tests else [])]
+        for part in parts:
             code |= subprocess.call([sys.executable, "-m", *part], cwd=tasks.ROOT)
-        environment = tasks.notebook_environment("fast")
         command = tasks.notebook_tests(sys.executable, [source])
-        code |= subprocess.call(command, cwd=tasks.ROOT, env=environment)
+        code |= subprocess.call(command, cwd=tasks.ROOT, env=tasks.notebook_environment("fast"))
     return int(code != 0)
 
 
@@ -319,11 +308,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command of this module."""
     name, *rest = arguments
     sources = tasks.lesson_paths(" ".join(rest))
-    if name == "site":
-        return site()
-    if name == "outputs":
-        return run(sources, store=True)
-    return {"run": run, "verdicts": verdicts, "lesson": lesson}[name](sources)
+    if name in ("run", "outputs"):
+        return run(sources, store=name == "outputs")
+    return site() if name == "site" else {"verdicts": verdicts, "lesson": lesson}[name](sources)
 
 
 if __name__ == "__main__":

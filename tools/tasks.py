@@ -23,11 +23,6 @@ PROJECT = ROOT / "pyproject.toml"
 TEST_VENV = BUILD / "test-venv"
 
 MINIMUM_PYTHON = (3, 11)
-#: Packages that torch itself asks for on the platforms that want them: never pinned by us.
-LEFT_TO_TORCH = re.compile(r"^(nvidia-|cuda-|triton\b)")
-#: What the lock must contain whatever newer versions exist.
-LOCKED_VERSIONS = ("torch==2.13.0", "torchvision==0.28.0")
-
 #: Variables of the surrounding shell that would make an environment install or import elsewhere,
 #: compile every module again at each import, or draw figures in windows.
 LEAKING_VARIABLES = (
@@ -35,16 +30,12 @@ LEAKING_VARIABLES = (
     *("PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS"),
 )
 
-#: What the course's variables may hold: one of these words, anything (None), or a folder.
-SETTINGS: dict[str, tuple[str, ...] | type | None] = {
-    "COURSE_PROFILE": ("fast", "standard", "full"),
-    "COURSE_DATA_SOURCE": ("auto", "real", "embedded"),
-    "COURSE_ALLOCATOR": ("tuned", "system"),
-    "COURSE_DATA": Path,
-    "COURSE_CACHE": None,
-    "COURSE_MIRROR": None,
-    "COURSE_TEST_DATA": None,
-    "COURSE_TEST_EMBEDDED": None,
+#: What the course's variables may hold: one of these words, or with no word what the name says.
+SETTINGS = {
+    "COURSE_PROFILE": "fast standard full",
+    "COURSE_DATA_SOURCE": "auto real embedded",
+    "COURSE_ALLOCATOR": "tuned system",
+    **dict.fromkeys(("COURSE_DATA", "COURSE_CACHE", "COURSE_MIRROR"), ""),
 }
 
 
@@ -84,14 +75,14 @@ def check_settings() -> None:
     if os.environ.get("PROFILE"):
         os.environ["COURSE_PROFILE"] = os.environ["PROFILE"]
     for name, value in os.environ.items():
-        if not name.startswith("COURSE_") or not value:
+        if not name.startswith("COURSE_") or name.startswith("COURSE_TEST_") or not value:
             continue
         if name not in SETTINGS:
             raise TaskError(f"there is no setting {name}; there are: {', '.join(SETTINGS)}")
-        allowed = SETTINGS[name]
-        if isinstance(allowed, tuple) and value not in allowed:
-            raise TaskError(f"{name} is {value!r}; it can be {', '.join(allowed)}")
-        if allowed is Path and not Path(value).expanduser().is_dir():
+        words = SETTINGS[name].split()
+        if words and value not in words:
+            raise TaskError(f"{name} is {value!r}; it can be {', '.join(words)}")
+        if name == "COURSE_DATA" and not Path(value).expanduser().is_dir():
             raise TaskError(f"{name} is {value!r}, which is not a folder")
 
 
@@ -162,13 +153,10 @@ def install(venv: Path) -> Path:
     log = BUILD / "install.log"
     log.parent.mkdir(exist_ok=True)
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-compile"]
+    make = [sys.executable, "-m", "venv", "--clear", str(venv)]
+    options = {"cwd": ROOT, "env": clean_environment(), "stderr": subprocess.STDOUT}
     with log.open("w", encoding="utf-8") as record:
-        for command in (
-            [sys.executable, "-m", "venv", "--clear", str(venv)],
-            [*pip, "-r", str(LOCK)],
-            [*pip, "--no-deps", "-e", str(ROOT)],
-        ):
-            options = {"cwd": ROOT, "env": clean_environment(), "stderr": subprocess.STDOUT}
+        for command in (make, [*pip, "-r", str(LOCK)], [*pip, "--no-deps", "-e", str(ROOT)]):
             if subprocess.call(command, stdout=record, **options):
                 record.flush()
                 end = "\n".join(log.read_text(encoding="utf-8").splitlines()[-15:])
@@ -204,9 +192,8 @@ def commands(name: str, python: Path | str, selection: str = "") -> list[list[st
         "lab": [["jupyter", "lab", "notebooks"]],
         "lint": [["ruff", "check"], ["ruff", "format", "--check"], ["codespell"]],
         "check": [[*UNIT_TESTS, "-m", "not slow"]],
+        "bench": [["tests.benchmarks"]],
     }
-    if name == "bench":
-        return [[str(python), "tests/benchmarks"]]
     return [[str(python), "-m", *line] for line in lines[name]]
 
 
@@ -228,29 +215,26 @@ def notebook_tests(python: Path | str, notebooks: Sequence[Path]) -> list[str]:
 def test() -> int:
     """Run every check in a fresh environment: all of them, whatever fails."""
     start = time.monotonic()
-    if os.environ.get("HERE"):
-        python = Path(sys.executable)
-    else:
-        shutil.rmtree(TEST_VENV, ignore_errors=True)
-        python = install(TEST_VENV)
-    parts = [("installation", time.monotonic() - start, 0)]
-    unit = [str(python), "-m", *UNIT_TESTS, "--durations=5"]
-    checks = [(" ".join(line[2:]), line, clean_environment()) for line in commands("lint", python)]
-    checks.append(("unit tests", unit, clean_environment(OMP_NUM_THREADS="1")))
+    shutil.rmtree(TEST_VENV, ignore_errors=True)
+    python = Path(sys.executable) if os.environ.get("HERE") else install(TEST_VENV)
+    said = [f"ok      installation           {time.monotonic() - start:6.1f} s"]
+    quiet = clean_environment(OMP_NUM_THREADS="1")
+    parts = [(" ".join(line[2:]), line, quiet) for line in commands("lint", python)]
+    parts.append(("unit tests", [str(python), "-m", *UNIT_TESTS, "--durations=5"], quiet))
     notebooks = notebook_tests(python, lesson_paths(os.environ.get("LESSONS", "")))
     kernels = str(python.parent.parent / "share" / "jupyter")
     environment = {**notebook_environment("fast"), "JUPYTER_PATH": kernels}
-    checks.append(("notebooks (fast)", notebooks, environment))
-    for name, command, environment in checks:
+    failed = 0
+    for name, command, variables in [*parts, ("notebooks (fast)", notebooks, environment)]:
         print(f"\n--- {name} ---", flush=True)
         begun = time.monotonic()
-        code = subprocess.call(command, cwd=ROOT, env=environment)
-        parts.append((name, time.monotonic() - begun, code))
-    print()
-    for name, seconds, code in parts:
-        print(f"{'FAILED' if code else 'ok    '}  {name:<22} {seconds:6.1f} s")
-    failed = sum(code != 0 for _, _, code in parts)
-    print(f"{len(parts) - failed} parts passed, {failed} failed, {time.monotonic() - start:.0f} s")
+        code = subprocess.call(command, cwd=ROOT, env=variables)
+        failed += code != 0
+        verdict = "FAILED" if code else "ok    "
+        said.append(f"{verdict}  {name:<22} {time.monotonic() - begun:6.1f} s")
+    said.append(f"{len(said) - failed} parts passed, {failed} failed")
+    print("", *said, sep="\n")
+    print(f"in {time.monotonic() - start:.0f} s")
     return int(failed > 0)
 
 
@@ -262,32 +246,6 @@ def clean() -> int:
         for name in ("__pycache__", ".ipynb_checkpoints"):
             for path in list((ROOT / folder).rglob(name)):
                 shutil.rmtree(path, ignore_errors=True)
-    return 0
-
-
-LOCK_HEADER = """\
-# Exact versions of everything the course needs, for Linux, macOS and Windows, Python 3.11 to 3.13.
-# Made from pyproject.toml (all extras) by `make lock`; change that file, not this.
-# PyTorch itself asks for its CUDA packages where they apply, so none is listed here.
-"""
-
-
-def lock() -> int:
-    """Write requirements.lock anew from pyproject.toml, with the newest versions that fit."""
-    venv = BUILD / "lock-venv"
-    python = environment_python(venv)
-    subprocess.check_call([sys.executable, "-m", "venv", str(venv)], env=clean_environment())
-    constraints = venv / "constraints.txt"
-    constraints.write_text("\n".join(LOCKED_VERSIONS) + "\n", encoding="utf-8")
-    subprocess.check_call([str(python), "-m", "pip", "install", "--quiet", "uv"])
-    options = "--universal --all-extras --no-header --no-annotate --quiet --python-version 3.11"
-    resolve = shlex.split(f"-m uv pip compile pyproject.toml {options} --constraint")
-    resolved = subprocess.run(
-        [str(python), *resolve, str(constraints)], cwd=ROOT, check=True, capture_output=True
-    ).stdout.decode()
-    pins = [line for line in resolved.splitlines() if not LEFT_TO_TORCH.match(line)]
-    LOCK.write_text(LOCK_HEADER + "\n".join(pins) + "\n", encoding="utf-8")
-    print(f"wrote requirements.lock: {len(pins)} packages")
     return 0
 
 
@@ -315,7 +273,7 @@ def slug(new: str = "") -> int:
     return 0
 
 
-OWN: dict[str, Callable[..., int]] = {"test": test, "clean": clean, "lock": lock, "slug": slug}
+OWN: dict[str, Callable[..., int]] = {"test": test, "clean": clean, "slug": slug}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -338,9 +296,8 @@ def main(arguments: Sequence[str]) -> int:
         python = Path(sys.executable) if here else install(venv)
         if name == "install":
             return 0
+        environment = clean_environment(**({"OMP_NUM_THREADS": "1"} if name == "check" else {}))
         lines = commands(name, python, os.environ.get("LESSONS", ""))
-        threads = {"OMP_NUM_THREADS": "1"} if name == "check" else {}
-        environment = clean_environment(**threads)
         return max(subprocess.call(line, cwd=ROOT, env=environment) for line in lines)
     except TaskError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Every benchmark in one go: ``make bench``, or ``python tests/benchmarks [--quick]``.
+"""Every benchmark in one go: ``make bench``, or ``python -m tests.benchmarks [--quick]``.
 
 What they print is also in ``build/bench.json``, with their seconds and whether all bars hold. Close
 other programs first: only ratios travel from one machine to another.

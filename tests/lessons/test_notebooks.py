@@ -6,6 +6,7 @@ import copy
 import re
 from pathlib import Path
 
+import lesson_rules
 import nbformat
 import pytest
 from nbformat import NotebookNode
@@ -17,7 +18,7 @@ from nbformat.v4 import (
 )
 
 from course_utils import launch
-from tools import lesson_rules, normalize, tasks
+from tools import normalize, tasks
 
 LESSONS = tasks.lesson_paths()
 TEMPLATE = tasks.ROOT / "notebooks" / "_template.ipynb"

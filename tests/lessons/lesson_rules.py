@@ -1,4 +1,4 @@
-"""The rules of a lesson (CONTRIBUTING.md): ``python -m tools.lesson_rules notebooks/04_*.ipynb``.
+"""The rules of a lesson (CONTRIBUTING.md): ``python -m tests.lessons.lesson_rules LESSON.ipynb``.
 
 `problems` are errors: a lesson that has one is not committed. `over_bounds` lists where a lesson is
 longer than a student's 45 minutes; nothing fails because of it.
