@@ -56,7 +56,7 @@ check: settings $(INSTALLED)     # the quick tests
 lint: $(INSTALLED)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
-	$(PY) -m codespell
+	$(PY) -m codespell_lib
 
 bench: $(INSTALLED)              # speed and memory, side by side
 	$(PY) -m tests.benchmarks

@@ -28,7 +28,7 @@ extensions = [
     "lessons",
 ]
 exclude_patterns = ["_extensions", "_static", "_templates", "README.md"]
-smartquotes = False  # prose is typeset as it is written
+smartquotes_action = "D"  # dashes only: quotation marks are typeset as they are written
 suppress_warnings = ["myst.header", "design.card_legacy", "ref.python"]
 
 # --- notebooks and Markdown -------------------------------------------------------------------

@@ -190,7 +190,7 @@ def commands(name: str, python: Path | str, selection: str = "") -> list[list[st
         **{task: [["tools.lessons", task, *lessons]] for task in LESSON_TASKS},
         "site": [["tools.lessons", "site"]],
         "lab": [["jupyter", "lab", "notebooks"]],
-        "lint": [["ruff", "check"], ["ruff", "format", "--check"], ["codespell"]],
+        "lint": [["ruff", "check"], ["ruff", "format", "--check"], ["codespell_lib"]],
         "check": [[*UNIT_TESTS, "-m", "not slow"]],
         "bench": [["tests.benchmarks"]],
     }

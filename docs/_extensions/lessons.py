@@ -38,8 +38,8 @@ CARD_SIZE, CARD_MARGIN = (800, 500), 28
 
 #: The modules of the package, the lowest first.
 MODULES = (
-    *("runtime", "checks", "assets", "photos", "networks", "datasets", "training", "attribution"),
-    *("optimization", "evaluation", "plots", "widgets", "launch", "batch"),
+    *("runtime", "checks", "archives", "assets", "photos", "networks", "datasets", "training"),
+    *("attribution", "optimization", "evaluation", "plots", "widgets", "exercises", "launch"),
 )
 
 Cell = dict[str, Any]
