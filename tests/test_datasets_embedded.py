@@ -61,7 +61,7 @@ def test_splits_are_those_that_the_lessons_were_written_with(name, edition):
 def test_every_picture_has_its_mask_and_scene(name, edition):
     loaded = load(name, edition)
     assert not archives.problem(loaded.origin, read=True)
-    parts = set(loaded.parts)
+    parts = set(loaded.train.parts)
     for split in loaded:
         images, labels = split.to_tensors(progress=False)
         assert images.shape[2:] == split.masks.shape[1:]

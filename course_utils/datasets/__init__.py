@@ -8,7 +8,7 @@ The copy that comes with the course has the folder layout of the real one, so on
 both; beside it lie what only a renderer can know: masks of the parts, scenes, interventions.
 """
 
-from .batches import Augment, Batches, batches, to_float
+from .batches import Augment, Batches, batches
 from .files import DatasetError
 from .images import DatasetSplits, ImageDataset, ImageTensors, Pairs
 from .layouts import CIFAR10_CLASSES, DATASETS
@@ -16,5 +16,5 @@ from .loading import load_dataset
 
 __all__ = [
     "CIFAR10_CLASSES", "DATASETS", "Augment", "Batches", "DatasetError", "DatasetSplits",
-    "ImageDataset", "ImageTensors", "Pairs", "batches", "load_dataset", "to_float",
+    "ImageDataset", "ImageTensors", "Pairs", "batches", "load_dataset",
 ]  # fmt: skip

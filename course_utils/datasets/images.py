@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -128,7 +128,8 @@ class ImageDataset(Dataset):
             runtime.progress(bar, description=f"decoding {self.name}") if progress else bar
         ):
             method = Image.Resampling.BILINEAR if kind == "images" else Image.Resampling.NEAREST
-            pixels = np.asarray(square(read(index), size, method))
+            picture = read(index)
+            pixels = np.asarray(ImageOps.fit(picture, (size, size), method) if size else picture)
             pixels = np.moveaxis(pixels, -1, 0) if kind == "images" else pixels
             if index == 0:
                 shape = (len(self), *pixels.shape)
@@ -281,15 +282,6 @@ class Pairs(NamedTuple):
     after: ImageDataset
 
 
-def square(image: Image.Image, size: int | None, method: Image.Resampling) -> Image.Image:
-    """Cut out the centre square and resize it, as ImageNet's preprocessing does; None: as it is."""
-    if size is None or image.size == (size, size):
-        return image
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.resize((size, size), method, box=(left, top, left + side, top + side))
-
-
 @dataclass(frozen=True)
 class DatasetSplits:
     """A data set, ready to use.
@@ -328,11 +320,6 @@ class DatasetSplits:
         """Class names; a label is an index into them."""
         return self.train.classes
 
-    @property
-    def parts(self) -> dict[int, str]:
-        """Part id in the masks to name; empty for photographs."""
-        return self.train.parts
-
     def open(self, file: str) -> io.BytesIO:
         """Open a file of the data set: ``pandas.read_csv(vegetables.open("train.csv"))``.
 
@@ -351,13 +338,9 @@ class DatasetSplits:
         what = "real photographs" if self.source == "real" else "rendered by the course"
         return f"{self.name}{edition} ({what})"
 
-    @property
-    def banner(self) -> str:
-        """One line that says what was loaded, and the reason if it is not what was wanted first."""
+    def __str__(self) -> str:
+        """Say in a line what was loaded, and the reason if it is not what was wanted first."""
         sizes = " + ".join(f"{len(split)} {split.name.split()[-1]}" for split in self)
         line = f"{self.caption}: {sizes} pictures, {len(self.classes)} classes"
         line += f"; {len(self.skipped)} files skipped" if self.skipped else ""
         return f"{line}\n  not the real ones: {self.reason}" if self.reason else line
-
-    def __str__(self) -> str:
-        return self.banner

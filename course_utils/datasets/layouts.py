@@ -87,21 +87,16 @@ _CIFAR = Entry(
     _ROOT_AND_SPLIT + "(?P<label>CLASSES)/[^/]+", "cifar10", 60_000, {"plain": "cifar10"}, 0.1,
 )  # fmt: skip
 _ANIMALS = {"title": "animals (CIFAR-10's)", "classes": ("cat", "dog", "horse")}
-_SMOKING = r"(?:[^/]+/)?(?P<label>CLASSES)_[^/]+"  # Kaggle unpacks to Training/Training/
+# Kaggle unpacks to Training/Training/
+_SMOKING = _ROOT_AND_SPLIT + r"(?:[^/]+/)?(?P<label>CLASSES)_[^/]+"
 _CALTECH = r"(?P<root>(?:.*/)?)(?P<label>[^/]+)/image_\d+\.[^/]+"
 DATASETS = {
     "cifar10": _CIFAR,
     "vegetables": _entry("vegetables", "cucumber eggplant mushroom", "train.csv", "", 186),
-    "smoking": _entry(
-        "smoking",
-        "notsmoking smoking",
-        "Training/notsmoking_0001.jpg",
-        _ROOT_AND_SPLIT + _SMOKING,
-        1_120,
-    ),
+    "smoking": _entry("smoking", "notsmoking smoking", "Training/smoking_1.jpg", _SMOKING, 1_120),
     "animals": _CIFAR._replace(**_ANIMALS, count=18_000, pool=5_000),
-    "caltech101": Entry(
-        "Caltech-101", (), (), "accordion/image_0001.jpg", _CALTECH, "caltech101", 8_677, {}
+    "caltech101": _entry("caltech101", "", "accordion/image_0001.jpg", _CALTECH, 8_677)._replace(
+        embedded={}
     ),
 }
 

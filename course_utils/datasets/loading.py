@@ -135,7 +135,7 @@ def load_dataset(
         parts.append(ImageDataset(f"{name} {split}", listing, members, transform))
     loaded = DatasetSplits(name, edition, used, *parts, path, reason, tuple(skipped))
     if verbose:
-        print(loaded.banner)
+        print(loaded)
     return loaded
 
 
@@ -147,10 +147,10 @@ def _find(
     if source not in runtime.DATA_SOURCES or edition not in ("plain", *entry.embedded):
         choice = f"choose of {runtime.DATA_SOURCES} and {tuple(entry.embedded)}"
         raise ValueError(f"source={source!r}, edition={edition!r}: {choice}")
-    rendered, real = given == "embedded" or edition != "plain", folder is not None
-    if rendered and (real or given == "real"):
+    rendered = given == "embedded" or edition != "plain"
+    if rendered and (folder is not None or given == "real"):
         raise ValueError("folder= and source='real' are for photographs: this copy is rendered")
-    if real:
+    if folder is not None:
         return Path(folder).expanduser(), "real", ""
     reason = ""
     if source != "embedded" and not rendered:
@@ -162,9 +162,7 @@ def _find(
             reason = unavailable.reasons[-1]
     path = assets.embedded_folder() / f"{entry.embedded.get(edition, entry.asset)}.zip"
     if not path.is_file():
-        advice = "install the course again: it is incomplete"
-        if not entry.embedded:
-            advice = 'load it with source="real", or use bundled photographs: cu.photo_names()'
+        advice = 'incomplete installation, or load it with source="real"; cu.photo_names() are here'
         raise assets.AssetUnavailable(entry.title, [f"there is no {path}"], advice)
     return path, "embedded", reason
 
@@ -237,9 +235,9 @@ def draw(records: Sequence[Record], count: int, seed: int) -> tuple[list[Record]
     """
     records = sorted(records)
     if not 0 < count < len(records):
-        return (records, []) if count else ([], records)
+        return records[:count], records[count:]
+    labels = [record.label for record in records]
     try:
-        labels = [record.label for record in records]
         parts = train_test_split(records, train_size=count, stratify=labels, random_state=seed)
     except ValueError as error:
         raise DatasetError(f"{len(records)} pictures cannot be split: {error}") from error
