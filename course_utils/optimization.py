@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from . import checks, runtime
 from .networks import Network
@@ -25,7 +24,7 @@ OPTIMIZERS: Mapping[str, float] = {"adam": 0.02, "sgd": 1.0, "lbfgs": 1.0}
 Terms = Mapping[str, Tensor | float]
 Objective = Callable[[Tensor], Tensor | tuple[Tensor, Terms]]
 Change = Callable[[Tensor], Tensor]
-MakeOptimizer = Callable[[list[Tensor]], Optimizer]
+Features = Callable[[Tensor], dict[str, Tensor]]
 
 # a second interruption within this time is meant for everything, not for the next loop
 _TWICE_SECONDS = 5.0
@@ -44,14 +43,11 @@ class Step:
         Where the objective was evaluated, without gradient.
     value : Tensor, () or (N,)
         The objective there.
-    terms : mapping of str to Tensor or float
-        What the objective returned beside its value.
     """
 
     step: int
     picture: Tensor
     value: Tensor
-    terms: Terms
 
 
 @dataclass(frozen=True)
@@ -77,8 +73,6 @@ class Optimized:
         Pictures at the steps asked for, on the CPU.
     interrupted : bool
         Whether the stop button or Ctrl-C ended it.
-    stopped : bool
-        Whether `until` ended it.
     """
 
     best: Tensor
@@ -89,7 +83,6 @@ class Optimized:
     seconds: np.ndarray
     snapshots: dict[int, Tensor]
     interrupted: bool = False
-    stopped: bool = False
 
     @property
     def steps_done(self) -> int:
@@ -98,11 +91,7 @@ class Optimized:
 
 
 class OptimizationError(RuntimeError):
-    """An objective that is no longer a finite number; `result` is what had been found by then."""
-
-    def __init__(self, message: str, result: Optimized | None) -> None:
-        super().__init__(message)
-        self.result = result
+    """An objective that is no longer a finite number."""
 
 
 @torch.inference_mode(False)
@@ -111,7 +100,7 @@ def optimize(
     start: Tensor,
     *,
     steps: int,
-    optimizer: str | MakeOptimizer = "adam",
+    optimizer: str = "adam",
     lr: float | None = None,
     minimize: bool = True,
     constrain: Change | None = None,
@@ -142,11 +131,9 @@ def optimize(
     steps : int
         How many steps. For "lbfgs" the number of gradients, the first one not counted: its line
         searches take more than one gradient per iteration, and gradients are what costs time.
-    optimizer : {"adam", "sgd", "lbfgs"} or callable
-        A callable gets ``[picture]`` and returns a ``torch.optim.Optimizer``, which takes one
-        gradient per step.
+    optimizer : {"adam", "sgd", "lbfgs"}
     lr : float, optional
-        Step size; by default what `OPTIMIZERS` says, for pictures in [0, 1]. Not for a callable.
+        Step size; by default what `OPTIMIZERS` says, for pictures in [0, 1].
     minimize : bool
         False makes the objective rise.
     constrain : callable, optional
@@ -174,10 +161,12 @@ def optimize(
     Raises
     ------
     OptimizationError
-        If the objective or the picture is not finite. The best so far is in the error's `result`.
-    TypeError, ValueError
-        If a setting makes no sense, the objective returns something else than described, or does
-        not depend on the picture.
+        If the objective or the picture is not finite. With fewer steps the call returns the best.
+    ValueError
+        If a setting makes no sense, or the objective returns something else than described.
+    RuntimeError
+        PyTorch's own, if the objective does not depend on the picture (is there a
+        ``torch.no_grad()``, ``detach()`` or rounding in it?), or the start has no floats.
 
     Examples
     --------
@@ -185,244 +174,111 @@ def optimize(
     >>> found.best.round().tolist()
     [3.0, 3.0]
     """
-    if not isinstance(start, Tensor) or not start.is_floating_point():
-        raise TypeError(f"start must be a tensor of floating-point numbers, got {type(start)}")
-    if steps < 1 or (isinstance(optimizer, str) and optimizer not in OPTIMIZERS):
-        raise ValueError(
-            f"steps must be at least 1, and optimizer one of {', '.join(OPTIMIZERS)} or a function "
-            f"that makes one from [picture]; got {steps} and {optimizer!r}"
-        )
-    if lr is not None and not isinstance(optimizer, str):
-        raise ValueError("lr is for optimizers by name: give it to yours where you make it")
+    global _last_interruption
+    if steps < 1 or optimizer not in OPTIMIZERS:
+        raise ValueError(f"steps must be at least 1, and optimizer one of {', '.join(OPTIMIZERS)}")
     runtime.tune_allocator()
     on_cpu = start.ndim == 4 and start.device.type == "cpu"
     layout = torch.channels_last if on_cpu else torch.contiguous_format
-    leaf = start.detach().clone(memory_format=torch.contiguous_format)
     searching = optimizer == "lbfgs"  # its line search must not have its points moved
-    best, last, values, seconds, snapped = None, leaf, [], [], {}
-    numbers: dict[str, list[Any]] = {}
-    began, interrupted, stopped = time.perf_counter(), False, False
-
-    def result() -> Optimized:
-        return Optimized(
-            *(tensor.contiguous() for tensor in (*best, last)),
-            history=np.array(values),
-            terms={name: np.array(column) for name, column in numbers.items()},
-            seconds=np.array(seconds),
-            snapshots=snapped,
-            interrupted=interrupted,
-            stopped=stopped,
-        )
+    home = torch.contiguous_format if searching else layout
+    leaf = start.detach().clone(memory_format=home).requires_grad_()
+    lr = OPTIMIZERS[optimizer] if lr is None else lr
+    if searching:
+        budget = {"max_iter": steps + 1, "max_eval": steps + 1, "history_size": 20}
+        never = {"tolerance_grad": 0.0, "tolerance_change": 0.0, "line_search_fn": "strong_wolfe"}
+        rule = torch.optim.LBFGS([leaf], lr=lr, **budget, **never)
+    else:
+        rule = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimizer]([leaf], lr=lr)
+    sign = 1 if minimize else -1
+    best, last, interrupted = None, leaf, False
+    values, seconds, snapped, numbers = [], [], {}, defaultdict(list)
+    began = time.perf_counter()
 
     def evaluate() -> Tensor:
-        nonlocal best, last, stopped
-        leaf.requires_grad_()
+        nonlocal best, last
         picture = constrain(leaf) if searching and constrain else leaf
         picture = picture.contiguous(memory_format=layout)
         answer = objective(picture) if leaf.isfinite().all() else picture.sum()
         value, terms = answer if isinstance(answer, tuple) else (answer, {})
-        _check_value(value, leaf)
+        if not isinstance(value, Tensor) or (value.ndim and value.shape != leaf.shape[:1]):
+            raise ValueError(
+                f"the objective must return a tensor: one number, or one for each of {len(leaf)} "
+                f"pictures, or that and a dict; got {getattr(value, 'shape', type(value))}"
+            )
         step, given = len(values), value.detach().clone()
         if not given.isfinite().all():
-            raise OptimizationError(_complain(given, step), result() if best else None)
+            raise OptimizationError(
+                f"the objective is {given.tolist()} after {step} steps: is there a division by 0, a"
+                " root or logarithm of 0, or a gradient at one? If not, try a tenth of lr"
+            )
         last = picture.detach().clone()
         values.append(given.tolist())
         seconds.append(time.perf_counter() - began)
         for name, term in terms.items():
-            column = numbers.setdefault(name, [])
-            column.append(term.tolist() if isinstance(term, Tensor) else term)
-        best = _better(best or (last, given), (last, given), minimize)
+            numbers[name].append(term.tolist() if isinstance(term, Tensor) else term)
+        # where there is one value per picture, the best of each
+        old, record = best or (last, given)
+        better = sign * given < sign * record
+        chosen = better.view(-1, *[1] * (leaf.ndim - 1)) if better.ndim else better
+        best = torch.where(chosen, last, old), torch.where(better, given, record)
         if step in snapshots:
             snapped[step] = last.to("cpu", copy=True).contiguous()
         bar.update(step > 0)
-        stopped = bool(until and until(Step(step, last, given, terms)))
-        if stopped or step == steps:  # the last picture is measured, not improved
-            raise _Enough
-        total = value.sum() if minimize else -value.sum()
+        if (until and until(Step(step, last, given))) or step == steps:
+            raise _Enough  # the last picture is measured, not improved
+        total = sign * value.sum()
         (slope,) = torch.autograd.grad(total, leaf)
         if gradient is not None:  # it sees the objective's own, whichever way that goes
-            slope = gradient(slope) if minimize else -gradient(-slope)
-        leaf.grad = slope.contiguous() if leaf.is_contiguous() else slope
-        leaf.requires_grad_(False)
+            slope = sign * gradient(sign * slope)
+        leaf.grad = slope.contiguous(memory_format=home)
         return total.detach()
-
-    def move_into_place() -> None:
-        if constrain is not None and not searching:
-            with torch.no_grad():
-                leaf.copy_(constrain(leaf).view(leaf.shape))
 
     hidden = {} if progress else {"disable": True}
     bar = runtime.progress(total=steps, description=description, **hidden)
     with torch.enable_grad(), bar, contextlib.suppress(_Enough):
         try:
-            move_into_place()
-            leaf = leaf if searching else leaf.contiguous(memory_format=layout)
-            rule = _make_optimizer(leaf, optimizer, lr, steps)
-            if searching:
+            while True:
+                if constrain is not None and not searching:
+                    with torch.no_grad():
+                        leaf.copy_(constrain(leaf).view(leaf.shape))
                 rule.step(evaluate)
-            while not searching:
-                evaluate()
-                rule.step()
-                move_into_place()
+                if searching:
+                    break
         except KeyboardInterrupt:
-            if best is None or _is_second_interruption():
+            before, _last_interruption = _last_interruption, time.monotonic()
+            if best is None or _last_interruption - before < _TWICE_SECONDS:
                 raise
             interrupted = True
             print(
                 f"Interrupted after step {len(values) - 1}: the best picture so far is kept. "
                 f"Interrupt again within {_TWICE_SECONDS:.0f} s to stop everything."
             )
-    return result()
+    return Optimized(
+        *(tensor.contiguous() for tensor in (*best, last)),
+        history=np.array(values),
+        terms={name: np.array(column) for name, column in numbers.items()},
+        seconds=np.array(seconds),
+        snapshots=snapped,
+        interrupted=interrupted,
+    )
 
 
 class _Enough(Exception):  # noqa: N818 - not an error
-    """`until` is satisfied, or all gradients are spent."""
-
-
-Found = tuple[Tensor, Tensor]
-
-
-def _better(old: Found, new: Found, minimize: bool) -> Found:
-    """Return the better picture with its value; where there is one value a picture, of each."""
-    better = new[1] < old[1] if minimize else new[1] > old[1]
-    chosen = better.view(-1, *[1] * (new[0].ndim - 1)) if better.ndim else better
-    return torch.where(chosen, new[0], old[0]), torch.where(better, new[1], old[1])
-
-
-def _make_optimizer(
-    leaf: Tensor, optimizer: str | MakeOptimizer, lr: float | None, steps: int
-) -> Optimizer:
-    if not isinstance(optimizer, str):
-        return optimizer([leaf])
-    lr = OPTIMIZERS[optimizer] if lr is None else lr
-    if optimizer == "lbfgs":
-        never = {"tolerance_grad": 0.0, "tolerance_change": 0.0, "line_search_fn": "strong_wolfe"}
-        budget = {"max_iter": steps + 1, "max_eval": steps + 1, "history_size": 20}
-        return torch.optim.LBFGS([leaf], lr=lr, **budget, **never)
-    return (torch.optim.Adam if optimizer == "adam" else torch.optim.SGD)([leaf], lr=lr)
-
-
-def _is_second_interruption() -> bool:
-    global _last_interruption
-    before, _last_interruption = _last_interruption, time.monotonic()
-    return _last_interruption - before < _TWICE_SECONDS
-
-
-def _complain(value: Tensor, step: int) -> str:
-    bad = int((~value.isfinite()).flatten().nonzero()[0])
-    which = f" for picture {bad}" if value.ndim else ""
-    said = f"the objective is {value.flatten()[bad].item()}{which}"
-    if step == 0:
-        return f"{said} at the start: is there a division by zero, the root or logarithm of 0?"
-    return f"{said} after step {step}: try a tenth of lr; is there a gradient at a root of 0?"
-
-
-def _check_value(value: object, leaf: Tensor) -> None:
-    if not isinstance(value, Tensor) or (value.ndim and value.shape != leaf.shape[:1]):
-        raise ValueError(
-            f"the objective must return one number as a tensor, or one for each of the {len(leaf)} "
-            f"pictures, or such a tensor and a dict; got {getattr(value, 'shape', type(value))}"
-        )
-    if not value.requires_grad:
-        raise ValueError(
-            "the objective does not depend on the picture in a differentiable way: is there a "
-            "torch.no_grad(), detach() or rounding in it?"
-        )
+    """All that was asked for has been found."""
 
 
 # ---------------------------------------------------------------------------- features
 
 
-class FeatureExtractor:
-    """Runs a network as far as the last layer asked for, and returns what the layers gave.
-
-    Made by `features_of`. Nothing beyond the last layer is computed, no hook stays in the network,
-    and a layer's activations are what that layer returned, even where the next one (an in-place
-    ReLU) writes over them.
-
-    Attributes
-    ----------
-    layers : tuple of str
-        Names of the layers.
-    """
-
-    def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
-        self.layers = tuple(layers)
-        self._model = model
-        self._modules = {name: model.get_submodule(name) for name in self.layers}
-        # layers whose output the network writes over: found out on the first pass
-        self._overwritten: set[str] = set()
-
-    def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the activations by layer, in the order in which they were named.
-
-        Gradients flow through them to the images. On a CPU they are laid out channels-last: use
-        ``flatten`` or ``reshape``, not ``view``.
-
-        Parameters
-        ----------
-        images : float Tensor, shape (N, C, H, W)
-            As the network expects them; one picture is a batch of one.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the images are no such batch, the network is not in evaluation mode, or it never
-            calls one of the layers, or the layer returns no tensor.
-        """
-        checks.check_images(images, "images")
-        checks.check_model(self._model, images)
-        if images.device.type == "cpu":
-            images = images.contiguous(memory_format=torch.channels_last)
-        found = self._pass(images)
-        if missing := [name for name in self.layers if name not in found]:
-            raise ValueError(f"the network never calls {', '.join(missing)}: name other layers")
-        # every in-place operation raises a tensor's version
-        overwritten = {name for name, (values, age) in found.items() if age != _age(values)}
-        if overwritten:
-            self._overwritten |= overwritten
-            found = self._pass(images)
-        return {name: found[name][0] for name in self.layers}
-
-    def _pass(self, images: Tensor) -> dict[str, tuple[Tensor, int]]:
-        """Run the network until all layers have answered; return their outputs and versions."""
-        found: dict[str, tuple[Tensor, int]] = {}
-
-        def listen(name: str, _module: nn.Module, _inputs: object, output: object) -> Tensor | None:
-            if name in found:  # a module used twice: its first answer counts
-                return None
-            if not isinstance(output, Tensor):
-                raise TypeError(f"layer {name} returns a {type(output).__name__}, not a tensor")
-            found[name] = output, _age(output)
-            if len(found) == len(self.layers):
-                raise _Reached
-            # the network goes on with a copy where it would write over this one
-            copy = name in self._overwritten or output.is_inference()
-            return output.clone() if copy else None
-
-        with contextlib.ExitStack() as hooks:
-            for name, module in self._modules.items():
-                hook = module.register_forward_hook(functools.partial(listen, name))
-                hooks.callback(hook.remove)
-            with contextlib.suppress(_Reached):
-                self._model(images)
-        return found
-
-    def __repr__(self) -> str:
-        """Name the network's class and the layers."""
-        return f"FeatureExtractor({type(self._model).__name__}, layers={self.layers})"
-
-
-def _age(values: Tensor) -> int:
-    return 0 if values.is_inference() else values._version
-
-
-class _Reached(Exception):  # noqa: N818 - not an error
-    """All layers have answered: the rest of the network is not needed."""
-
-
-def features_of(network: Network | nn.Module, layers: str | Sequence[str]) -> FeatureExtractor:
+def features_of(network: Network | nn.Module, layers: str | Sequence[str]) -> Features:
     """Return a function from images to the activations of some layers, computing no more than that.
+
+    It takes images (N, C, H, W), as the network expects them (one picture is a batch of one), and
+    returns a dict of activations in the order of `layers`: what each layer returned, even where the
+    next one (an in-place ReLU) writes over its input. Gradients flow through them to the images. On
+    a CPU they are laid out channels-last: use ``flatten`` or ``reshape``, not ``view``. No hook
+    stays in the network.
 
     Parameters
     ----------
@@ -435,7 +291,10 @@ def features_of(network: Network | nn.Module, layers: str | Sequence[str]) -> Fe
     Raises
     ------
     ValueError
-        For no layers.
+        For no layers; by the function, for a network in training mode or a layer it never calls.
+    TypeError
+        By the function, for images that are no such batch (or ValueError), and for a layer that
+        returns no tensor.
     AttributeError
         For a layer that the network does not have.
 
@@ -451,4 +310,32 @@ def features_of(network: Network | nn.Module, layers: str | Sequence[str]) -> Fe
     names = [layers] if isinstance(layers, str) else list(dict.fromkeys(layers))
     if not names:
         raise ValueError("features_of was given no layers: name at least one")
-    return FeatureExtractor(model, names)
+    modules = {name: model.get_submodule(name) for name in names}
+
+    def features(images: Tensor) -> dict[str, Tensor]:
+        checks.check_images(images, "images")
+        checks.check_model(model, images)
+        if images.device.type == "cpu":
+            images = images.contiguous(memory_format=torch.channels_last)
+        found: dict[str, Tensor] = {}
+
+        def keep(name: str, _module: nn.Module, _inputs: object, output: object) -> Tensor | None:
+            if name in found:  # a module used twice: its first answer counts
+                return None
+            if not isinstance(output, Tensor):
+                raise TypeError(f"layer {name} returns a {type(output).__name__}, not a tensor")
+            found[name] = output
+            if len(found) == len(names):
+                raise _Enough
+            return output.clone()  # what the network may write over
+
+        with contextlib.ExitStack() as hooks, contextlib.suppress(_Enough):
+            for name, module in modules.items():
+                hook = module.register_forward_hook(functools.partial(keep, name))
+                hooks.callback(hook.remove)
+            model(images)
+        if missing := [name for name in names if name not in found]:
+            raise ValueError(f"the network never calls {', '.join(missing)}: name other layers")
+        return {name: found[name] for name in names}
+
+    return features
