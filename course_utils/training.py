@@ -14,14 +14,12 @@ import json
 import math
 import operator
 import time
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,7 +29,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
-from torch.utils.data import RandomSampler
 
 from . import assets, checks, runtime
 from .datasets import Batches, ImageDataset
@@ -42,21 +39,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "CHECKPOINTS", "OPTIMIZERS", "SCHEDULES", "Calibration", "Checkpoint", "CheckpointError",
+    "CHECKPOINTS", "SCHEDULES", "Calibration", "Checkpoint", "CheckpointError",
     "Evaluation", "Features", "History", "Mistake", "TrainedHead", "TrainingError", "backbone_of",
     "cosine", "evaluate", "extract_features", "fit", "fit_head", "load_checkpoint", "one_cycle",
     "tutorial_cnn",
 ]  # fmt: skip
 
-Loss = Callable[[Tensor, Tensor], Tensor]
 #: Factor on the learning rate, given how much of the training is done (0 to 1).
 Schedule = Callable[[float], float]
-MakeOptimizer = Callable[[list[nn.Parameter]], Optimizer]
+#: An optimizer, or what makes one of the parameters that learn.
+Rule = Optimizer | Callable[[list[nn.Parameter]], Optimizer]
 Freeze = str | nn.Module | Sequence[str | nn.Module]
 Device = str | torch.device | None
-
-#: What `fit` makes for ``optimizer="adam"`` and so on.
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
 @dataclass
@@ -139,10 +133,9 @@ def fit(
     validation: Iterable[Sequence[Tensor]] | None = None,
     *,
     epochs: int,
-    optimizer: str | Optimizer | MakeOptimizer = "adam",
+    optimizer: Rule | None = None,
     learning_rate: float | None = None,
     schedule: str | Schedule | None = None,
-    loss: Loss = F.cross_entropy,
     freeze: Freeze = (),
     patience: int | None = None,
     seed: int | None = None,
@@ -158,22 +151,19 @@ def fit(
         in ``eval()``, its gradients cleared.
     batches : iterable of (inputs, labels)
         ``cu.batches(…)``, a ``DataLoader`` or a list; gone through once per epoch. Labels are class
-        indices, (N,) or (N, 1), of any number type, or shares of the classes (N, classes) that add
-        up to 1.
+        indices, (N,) or (N, 1), of any number type.
     validation : iterable of (inputs, labels), optional
         Measured after each epoch, in evaluation mode. The model ends with the weights of the epoch
         that was best on it.
     epochs : int
         How often to go through `batches`.
-    optimizer : {"adam", "adamw", "sgd"}, class, Optimizer, or a function from parameters to one
-        A function gets the parameters that learn, as in
+    optimizer : Optimizer, or a function from parameters to one, optional
+        Default: Adam. A function gets the parameters that learn, as in
         ``functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9)``.
     learning_rate : float, optional
-        Of an optimizer given by name or class; default 0.001.
+        Of Adam; default 0.001. Other optimizers have their own.
     schedule : {"cosine", "one_cycle"} or callable, optional
         Factor on the learning rate as a function of how much of the training is done, 0 to 1.
-    loss : callable
-        Of (outputs, labels); a mean over the batch.
     freeze : module or name of one, or a sequence of them
         These do not learn: meanwhile their parameters need no gradient, and they stay in evaluation
         mode, so that BatchNorm keeps its statistics and Dropout is off. So do BatchNorm layers
@@ -201,7 +191,9 @@ def fit(
     TypeError
         If the model is no module, or `batches` does not give pairs of tensors.
     ValueError
-        If a setting makes no sense, labels do not fit the outputs, or nothing is left to learn.
+        If a setting makes no sense, labels do not fit the outputs, or nothing is left to learn:
+        PyTorch's "empty parameter list". Networks of ``load_network`` are frozen; unfreeze a part
+        with ``.requires_grad_(True)``, or give them a new head.
 
     Notes
     -----
@@ -228,16 +220,16 @@ def fit(
     with _modes_and_gradients_kept(model), _bar(progress, total=count * epochs or None) as bar:
         model.to(device or runtime.current().device)
         still = _freeze(model, freeze)
-        rule = _make_optimizer(model, optimizer, learning_rate)
+        rule = _make_rule(model, optimizer, learning_rate)
         rates = [group["lr"] for group in rule.param_groups]
-        best, record = _snapshot(model), None
+        best, record = copy.deepcopy(model.state_dict()), None
 
-        def learn(value: Tensor, index: int) -> None:
+        def learn(loss: Tensor, index: int) -> None:
             done = (epoch - 1 + (index / count if count else 0)) / epochs
             for group, rate in zip(rule.param_groups, rates, strict=True):
                 group["lr"] = rate * factor(done) if factor else rate
             rule.zero_grad(set_to_none=True)
-            value.backward()
+            loss.backward()
             rule.step()
             bar.update(1)
 
@@ -247,12 +239,12 @@ def fit(
                 model.train()
                 for module in still:
                     module.eval()
-                train_loss, accuracy = _run(model, batches, loss, where, learn)
+                train_loss, accuracy = _run(model, batches, where, learn)
                 score = None
                 if validation is not None:
                     model.eval()
                     with torch.no_grad():
-                        held = _run(model, validation, loss, f"validation, {where}")
+                        held = _run(model, validation, f"validation, {where}")
                     score = held[1], -held[0]
                     history.validation_loss.append(held[0])
                     history.validation_accuracy.append(held[1])
@@ -262,7 +254,8 @@ def fit(
                 bar.set_description(f"{where}/{epochs}, accuracy {accuracy:.1%}", refresh=False)
                 if score is None or record is None or score > record:
                     # without validation the last epoch counts as best, in case the next one fails
-                    best, record, history.best_epoch = _snapshot(model), score, epoch
+                    best, record = copy.deepcopy(model.state_dict()), score
+                    history.best_epoch = epoch
                 history.seconds.append(time.perf_counter() - start)
                 if patience is not None and epoch - history.best_epoch >= patience:
                     history.stopped_early = epoch < epochs
@@ -270,7 +263,7 @@ def fit(
         except KeyboardInterrupt:
             history.interrupted = True
         except BaseException:
-            model.load_state_dict(best, strict=False)
+            model.load_state_dict(best)
             raise
         finally:
             rule.zero_grad(set_to_none=True)
@@ -278,7 +271,7 @@ def fit(
                 group["lr"] = rate
         history.restored = record is not None
         if history.restored:
-            model.load_state_dict(best, strict=False)
+            model.load_state_dict(best)
     model.eval()
     return history
 
@@ -286,7 +279,6 @@ def fit(
 def _run(
     model: nn.Module,
     batches: Iterable[Sequence[Tensor]],
-    loss: Loss,
     where: str,
     learn: Callable[[Tensor, int], None] | None = None,
 ) -> tuple[float, float]:
@@ -304,30 +296,26 @@ def _run(
                 f"{place}: one picture is too few to train BatchNorm. Leave a last batch that is "
                 "not full out with drop_last=True, in cu.batches or in the DataLoader."
             ) from error
-        labels = _class_labels(labels, outputs)
-        value = loss(outputs, labels)
-        if not math.isfinite(number := value.item()):
-            cause = _likely_cause(inputs, outputs)
-            raise TrainingError(f"the loss is {number} in {place}: {cause}")
-        truth = labels if labels.ndim == 1 else labels.argmax(dim=1)
-        total += value.detach() * len(labels)
-        right = right + (outputs.detach().argmax(dim=1) == truth).sum()
+        labels = _class_indices(labels, outputs)
+        loss = F.cross_entropy(outputs, labels)
+        if not math.isfinite(number := loss.item()):
+            raise TrainingError(f"the loss is {number} in {place}: {_likely_cause(inputs)}")
+        total += loss.detach() * len(labels)
+        right = right + (outputs.detach().argmax(dim=1) == labels).sum()
         pictures += len(labels)
         if learn is not None:
-            learn(value, index)
+            learn(loss, index)
     if not pictures:
         raise ValueError(f"no pictures in {where}: an empty split, or an iterator that is used up?")
     return total.item() / pictures, int(right) / pictures
 
 
-def _likely_cause(inputs: Tensor, outputs: Tensor) -> str:
+def _likely_cause(inputs: Tensor) -> str:
     if not inputs.isfinite().all():
         return "its inputs hold NaN or infinity; is there a division by zero in the preprocessing?"
     if (largest := float(inputs.abs().max())) > 30:
         return f"its inputs go up to {largest:g}; normalise them (divide bytes by 255)"
-    if not outputs.isfinite().all():
-        return "the outputs are not finite either; try a tenth of the learning rate"
-    return "inputs and outputs are finite; look in the labels and the loss for the logarithm of 0"
+    return "its inputs are as they should be; try a tenth of the learning rate"
 
 
 def _pair(batch: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -341,25 +329,18 @@ def _pair(batch: Sequence[Tensor]) -> Sequence[Tensor]:
     return batch
 
 
-def _class_labels(labels: Tensor, outputs: Tensor) -> Tensor:
-    """Return labels as cross entropy takes them: int64 indices (N,), or shares (N, classes)."""
-    count, classes = outputs.shape
-    if classes < 2:
-        raise ValueError("the model has one output: a classifier has one for each class")
-    if labels.shape == outputs.shape:
-        shares = labels.to(outputs.dtype)
-        if ((shares.sum(dim=1) - 1).abs() < 0.01).all():
-            return shares
-    elif labels.numel() == count:
-        indices = labels.long().reshape(count)
-        lowest, highest = indices.aminmax()
-        if lowest >= 0 and highest < classes and torch.equal(indices.to(labels), labels.flatten()):
-            return indices
-    raise ValueError(
-        f"labels must be whole numbers ({count},) from 0 to {classes - 1}, or shares of the classes"
-        f" ({count}, {classes}) that add up to 1; got {labels.dtype} of shape "
-        f"{tuple(labels.shape)} from {labels.min()} to {labels.max()}"
-    )
+def _class_indices(labels: Tensor, outputs: Tensor) -> Tensor:
+    """Return labels as cross entropy takes them, int64 (N,), or raise."""
+    (count, classes), given = outputs.shape, labels.flatten()
+    indices = given.long()
+    whole = len(given) == count and torch.equal(indices.to(given), given)
+    if not whole or classes < 2 or indices.min() < 0 or indices.max() >= classes:
+        raise ValueError(
+            f"labels must be whole numbers ({count},) from 0 to {classes - 1}, one of two classes "
+            f"or more, as the model has {classes} outputs; got {labels.dtype} of shape "
+            f"{tuple(labels.shape)} from {labels.min()} to {labels.max()}"
+        )
+    return indices
 
 
 @contextmanager
@@ -379,8 +360,8 @@ def _modes_and_gradients_kept(model: nn.Module) -> Iterator[None]:
 def _device_of(model: nn.Module) -> torch.device:
     """Return where a model computes; refuse what is no module."""
     if not isinstance(model, nn.Module):
-        hint = "; pass its .model" if hasattr(model, "model") else ""
-        raise TypeError(f"model must be a torch.nn.Module, got a {type(model).__name__}{hint}")
+        kind = type(model).__name__
+        raise TypeError(f"model must be a torch.nn.Module, got a {kind}; pass its .model, if any")
     tensor = next(chain(model.parameters(), model.buffers()), None)
     return runtime.current().device if tensor is None else tensor.device
 
@@ -408,33 +389,15 @@ def _freeze(model: nn.Module, parts: Freeze) -> list[nn.Module]:
     return still + [norm for norm in norms if not norm.weight.requires_grad]
 
 
-def _make_optimizer(
-    model: nn.Module, optimizer: str | Optimizer | MakeOptimizer, learning_rate: float | None
-) -> Optimizer:
+def _make_rule(model: nn.Module, optimizer: Rule | None, learning_rate: float | None) -> Optimizer:
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not learning:
-        raise ValueError(
-            "nothing is left to learn: all parameters are frozen, as in networks of "
-            "cu.load_network. Unfreeze a part with .requires_grad_(True), or give it a new head"
-        )
-    if isinstance(optimizer, str):
-        if optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer={optimizer!r}: choose one of {', '.join(OPTIMIZERS)}")
-        optimizer = OPTIMIZERS[optimizer]
-    if isinstance(optimizer, type):
-        return optimizer(learning, lr=1e-3 if learning_rate is None else learning_rate)
+    if optimizer is None:
+        return torch.optim.Adam(learning, lr=1e-3 if learning_rate is None else learning_rate)
     rule = optimizer if isinstance(optimizer, Optimizer) else optimizer(learning)
     held = {parameter for group in rule.param_groups for parameter in group["params"]}
     if learning_rate is not None or held.isdisjoint(learning):
         raise ValueError("the optimizer has other parameters, or a learning rate of its own")
     return rule
-
-
-def _snapshot(model: nn.Module) -> dict[str, Tensor]:
-    """Copy what training can change: a frozen backbone may be large, and stays as it is."""
-    still = {name for name, p in model.named_parameters() if not p.requires_grad}
-    state = model.state_dict()
-    return {name: value.clone() for name, value in state.items() if name not in still}
 
 
 # ---------------------------------------------------------------------------- evaluation
@@ -513,15 +476,14 @@ class Evaluation:
         """95 % interval of the accuracy on unseen pictures of the same kind (Wilson 1927)."""
         from scipy.stats import binomtest
 
-        result = binomtest(int(self.correct.sum()), len(self.labels))
-        low, high = result.proportion_ci(0.95, method="wilson")
+        counts = binomtest(int(self.correct.sum()), len(self.labels))
+        low, high = counts.proportion_ci(method="wilson")
         return float(low), float(high)
 
     @property
     def loss(self) -> float:
         """Mean cross entropy in nats."""
-        chosen = self.probabilities.gather(1, self.labels[:, None])
-        return float(-chosen.clamp_min(1e-12).log().mean())
+        return float(F.nll_loss(self.probabilities.clamp_min(1e-12).log(), self.labels))
 
     @cached_property
     def report(self) -> pd.DataFrame:
@@ -532,12 +494,11 @@ class Evaluation:
         import pandas as pd
         from sklearn.metrics import classification_report
 
-        truth, names = self.labels.numpy(), list(self.classes)
-        options = {"labels": range(len(names)), "zero_division": 0, "output_dict": True}
-        rows = classification_report(truth, self.predictions.numpy(), **options)
-        table = pd.DataFrame([rows[key] for key in [*map(str, range(len(names))), "macro avg"]])
-        table = table.rename(columns={"f1-score": "f1"}).astype({"support": int})
-        return table.set_axis([*names, "macro average"])
+        labels = range(len(self.classes))  # by number: two classes may have the same name
+        options = {"labels": labels, "zero_division": 0, "output_dict": True}
+        rows = pd.DataFrame(classification_report(self.labels, self.predictions, **options)).T
+        table = rows.loc[[*map(str, labels), "macro avg"]].rename(columns={"f1-score": "f1"})
+        return table.astype({"support": int}).set_axis([*self.classes, "macro average"])
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -565,10 +526,9 @@ class Evaluation:
 
     def mistakes(self, limit: int | None = None) -> list[Mistake]:
         """Return wrongly classified pictures, the most confident first, at most `limit` of them."""
-        wrong = (~self.correct).nonzero().flatten()
-        confidence = self.probabilities[wrong].amax(dim=1)
-        order = confidence.sort(descending=True, stable=True).indices[:limit]
-        found, names = wrong[order], self.classes
+        confidence = self.probabilities.amax(dim=1)
+        order = confidence.argsort(descending=True, stable=True)
+        found, names = order[~self.correct[order]][:limit], self.classes
         columns = found, self.labels[found], self.predictions[found], self.probabilities[found]
         return [
             Mistake(index, names[truth], names[guess], row[guess], row[truth])
@@ -601,8 +561,7 @@ def evaluate(
     batches : iterable of (inputs, labels)
         ``cu.batches(…)``, a ``DataLoader`` or a list; labels are class indices, as in `fit`. The
         order matters for ``mistakes()`` only: ``cu.batches`` is gone through in the pictures' order
-        even if it shuffles; of a ``DataLoader`` that shuffles, the indices would mean nothing (a
-        warning).
+        even if it shuffles; of a ``DataLoader`` that shuffles, the indices mean nothing.
     classes : sequence of str, optional
         Class names by index; default "0", "1", ….
     progress : bool
@@ -613,7 +572,9 @@ def evaluate(
     TypeError
         If `batches` does not give pairs of tensors.
     ValueError
-        If there are no pictures, labels are no indices of `classes`, or outputs are not finite.
+        If labels are no indices of `classes`, or outputs are not finite.
+    RuntimeError
+        PyTorch's own, if there are no pictures.
 
     Examples
     --------
@@ -623,30 +584,19 @@ def evaluate(
     (0.5, 'dog')
     """
     outputs, labels = [], []
-    for batch in _bar(progress, _in_order(batches), description="evaluating"):
+    if isinstance(batches, Batches):
+        batches = dataclasses.replace(batches, shuffle=False, drop_last=False)
+    for batch in _bar(progress, batches, description="evaluating"):
         inputs, truth = _pair(batch)
         outputs.append(_predict(model, inputs))
-        labels.append(_class_labels(truth.cpu(), outputs[-1]))
-    if not outputs:
-        raise ValueError("batches are empty: there is nothing to evaluate")
+        labels.append(_class_indices(truth.cpu(), outputs[-1]))
     logits, truth = torch.cat(outputs), torch.cat(labels)
     names = tuple(map(str, range(logits.shape[1])) if classes is None else classes)
     if logits.shape[1] != len(names):
         raise ValueError(f"the model has {logits.shape[1]} outputs, there are {len(names)} classes")
-    if truth.ndim != 1:
-        raise ValueError("evaluate needs one class per picture as labels, not shares of classes")
     if not logits.isfinite().all():
         raise ValueError("the model's outputs are not finite: did its training diverge?")
     return Evaluation(truth, logits.softmax(dim=1), names)
-
-
-def _in_order(batches: Iterable[Sequence[Tensor]]) -> Iterable[Sequence[Tensor]]:
-    """Keep the pictures in their order and all of them, as far as that can be arranged."""
-    if isinstance(batches, Batches):
-        return dataclasses.replace(batches, shuffle=False, drop_last=False)
-    if isinstance(getattr(batches, "sampler", None), RandomSampler):
-        warnings.warn("the DataLoader shuffles: mistakes do not say which pictures", stacklevel=3)
-    return batches
 
 
 # ---------------------------------------------------------------------------- features
@@ -693,7 +643,6 @@ def extract_features(
     *,
     size: int | None = None,
     transform: Callable[[Tensor], Tensor] | None = None,
-    batch_size: int = 32,
     progress: bool = True,
 ) -> Features:
     """Run a frozen backbone over all pictures once. Keep the result: nothing is cached.
@@ -713,8 +662,6 @@ def extract_features(
     transform : callable, optional
         From a float batch (N, 3, H, W) in [0, 1] to what the backbone expects. Default: a network's
         own normalisation; for a module, none.
-    batch_size : int
-        How many pictures at a time.
     progress : bool
         Show a bar if it takes longer than a second.
 
@@ -729,10 +676,13 @@ def extract_features(
         If the pictures are none or have values outside [0, 1], the backbone's output is not (N, D),
         or a setting makes no sense.
     """
+    from torchvision.transforms.functional import normalize
+
     model = backbone
     if isinstance(backbone, Network):
         size = backbone.preprocess.crop if size is None else size
-        transform = transform or functools.partial(_normalize, preprocess=backbone.preprocess)
+        mean, std = backbone.preprocess.mean, backbone.preprocess.std
+        transform = transform or functools.partial(normalize, mean=mean, std=std)
         model = backbone_of(backbone)
     if isinstance(pictures, ImageDataset):
         pictures = pictures.to_tensors(size, progress=progress)
@@ -741,20 +691,15 @@ def extract_features(
         low, high = checks.check_images(images, "pictures").aminmax()
         if transform is not None and (low < -0.01 or high > 1.01):
             raise ValueError(
-                f"pictures go from {low:.3g} to {high:.3g}: pass bytes, or floats in [0, 1]. What "
-                "is normalised already goes into cu.backbone_of(network), without transform="
+                f"pictures go from {low:.3g} to {high:.3g}: pass bytes, or floats in [0, 1]. Those "
+                "normalised already go into cu.backbone_of(network), without transform="
             )
     parts = []
-    for batch in _bar(progress, images.split(batch_size), description="features"):
+    for batch in _bar(progress, images.split(32), description="features"):
         batch = batch.to(_device_of(model))
         batch = batch.float() / 255 if batch.dtype == torch.uint8 else batch
         parts.append(_predict(model, batch if transform is None else transform(batch)))
     return Features(torch.cat(parts), labels)
-
-
-def _normalize(images: Tensor, preprocess: Preprocess) -> Tensor:
-    mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (preprocess.mean, preprocess.std))
-    return (images - mean) / std
 
 
 def fit_head(
@@ -764,12 +709,11 @@ def fit_head(
     *,
     head: nn.Module | None = None,
     classes: int | None = None,
-    epochs: int = 20,
     batch_size: int = 64,
     seed: int = 0,
     **options: Any,
 ) -> TrainedHead:
-    """Train a head on features: ``fit_head(*extract_features(…), classes=3)``.
+    """Train a head on features: ``fit_head(*extract_features(…), epochs=20)``.
 
     Parameters
     ----------
@@ -782,19 +726,12 @@ def fit_head(
         Maps (N, D) to logits; trained in place. Default one linear layer.
     classes : int, optional
         Outputs of the default head; default as many as the labels need.
-    epochs, batch_size : int
+    batch_size : int
     seed : int
         Draws weights and order; PyTorch's own generators go on as if nothing had been drawn.
     **options
-        As in `fit`: learning_rate, schedule, patience and so on.
-
-    Raises
-    ------
-    ValueError
-        If there are no features, or their shape does not fit.
+        As in `fit`: epochs (which has no default), learning_rate, schedule and so on.
     """
-    if features.ndim != 2 or not len(features):
-        raise ValueError(f"features {tuple(features.shape)} should be (N, D), with N at least 1")
     measured = None if validation is None else make_batches(validation, 1024, shuffle=False)
     generator = torch.Generator().manual_seed(seed)
     training = make_batches((features, labels), batch_size, generator=generator)
@@ -802,7 +739,7 @@ def fit_head(
         torch.manual_seed(seed)
         if head is None:
             head = nn.Linear(features.shape[1], classes or int(labels.max()) + 1)
-        return TrainedHead(head, fit(head, training, measured, epochs=epochs, **options))
+        return TrainedHead(head, fit(head, training, measured, **options))
 
 
 # ---------------------------------------------------------------------------- checkpoints
@@ -873,8 +810,6 @@ class Checkpoint:
         On the test split, as measured when it was trained.
     details : dict of str to Any
         How it was trained: data, test pictures, epochs, seed and so on.
-    path : Path
-        The file.
     """
 
     name: str
@@ -883,7 +818,6 @@ class Checkpoint:
     labels: list[str]
     accuracy: float
     details: dict[str, Any]
-    path: Path
 
     @property
     def normalize(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -907,20 +841,17 @@ def load_checkpoint(name: str, *, device: Device = None) -> Checkpoint:
 
     Raises
     ------
-    ValueError
-        For an unknown name.
     CheckpointError
         If the file is missing, or not the one that comes with the course (by SHA-256).
     """
     from safetensors import safe_open
 
-    if name not in CHECKPOINTS:
-        raise ValueError(f"no checkpoint {name!r}: choose one of {', '.join(CHECKPOINTS)}")
     path = assets.checkpoints_folder() / f"{name}.safetensors"
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != CHECKPOINTS[name]:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    if digest is None or digest != CHECKPOINTS.get(name):
         raise CheckpointError(
-            f"{path} is missing, or not the file that comes with the course: clone or install the "
-            "course again"
+            f"{path} is missing, or not the file that comes with the course ("
+            f"{', '.join(CHECKPOINTS)}): clone or install the course again"
         )
     with safe_open(path, framework="pt") as file:
         details = json.loads(file.metadata()["course"])
@@ -935,5 +866,4 @@ def load_checkpoint(name: str, *, device: Device = None) -> Checkpoint:
         labels=list(details["classes"]),
         accuracy=details["accuracy"],
         details=details,
-        path=path,
     )
