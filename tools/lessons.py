@@ -295,7 +295,8 @@ def lesson(sources: Sequence[Path]) -> int:
     for source in sources:
         name = str(source.relative_to(tasks.ROOT))
         tests = list(map(str, tasks.ROOT.glob(f"tests/lessons/test_lesson_{source.name[:2]}*.py")))
-        parts = [["ruff", "check", name], ["ruff", "format", "--check", name], ["codespell_lib", name]]
+        parts = [["ruff", "check", name], ["ruff", "format", "--check", name]]
+        parts.append(["codespell_lib", name])
         parts += [["tests.lessons.lesson_rules", name], *([["pytest", *tests]] if tests else [])]
         for part in parts:
             code |= subprocess.call([sys.executable, "-m", *part], cwd=tasks.ROOT)
