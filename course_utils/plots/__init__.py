@@ -8,11 +8,9 @@ results such as `integrated_gradients` returns.
 """
 
 from . import style
-from .arrays import color_parts, label_parts, to_image, to_map
+from .arrays import to_image, to_map
 from .canvas import figure, show
 from .charts import (
-    plot_accuracy_by_size,
-    plot_calibration,
     plot_confusion,
     plot_convergence,
     plot_curves,
@@ -20,15 +18,13 @@ from .charts import (
     plot_intervals,
     plot_parts,
     plot_predictions,
-    plot_scores,
 )
-from .grid import Panel, show_attributions, show_gallery, show_grid, show_mistakes
+from .grid import Panel, show_attributions, show_gallery, show_grid
 
 __all__ = [
-    "Panel", "color_parts", "figure", "label_parts", "plot_accuracy_by_size", "plot_calibration",
-    "plot_confusion", "plot_convergence", "plot_curves", "plot_history", "plot_intervals",
-    "plot_parts", "plot_predictions", "plot_scores", "show", "show_attributions", "show_gallery",
-    "show_grid", "show_mistakes", "style", "to_image", "to_map",
+    "Panel", "figure", "plot_confusion", "plot_convergence", "plot_curves", "plot_history",
+    "plot_intervals", "plot_parts", "plot_predictions", "show", "show_attributions",
+    "show_gallery", "show_grid", "style", "to_image", "to_map",
 ]  # fmt: skip
 
 style.apply()

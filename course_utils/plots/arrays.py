@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
-from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import distance_transform_edt
-
-from . import style
 
 #: How the channels of an attribution (C, H, W) become one map (H, W).
-Reduce = Literal["sum", "abs_sum", "max"]
+Reduce = Literal["sum", "max"]
 
 
 def to_numpy(values: Any) -> NDArray:
@@ -76,11 +69,9 @@ def to_image(image: Any) -> NDArray[np.float32]:
     if array.dtype.kind in "iu":
         array, low, high = array / 255, low / 255, high / 255
     if not (low >= -1e-3 and high <= 1 + 1e-3):
-        advice = (
-            "it looks like 0..255; divide by 255"
-            if low >= 0 and high > 20
-            else ("if it is normalised, call network.denormalize(images) first")
-        )
+        advice = "if it is normalised, call network.denormalize(images) first"
+        if low >= 0 and high > 20:
+            advice = "it looks like 0..255; divide by 255"
         raise ValueError(f"expected values from 0 to 1 (whole numbers to 255), {given}: {advice}")
     array = np.moveaxis(np.clip(array, 0, 1), 0, -1).astype(np.float32)
     if array.shape[2] == 4:  # transparent parts show the paper
@@ -97,7 +88,7 @@ def to_map(values: Any, name: str = "map", reduce: Reduce = "sum") -> NDArray[np
         On any device, of any precision, with or without gradient.
     name : str
         For error messages.
-    reduce : "sum", "abs_sum" or "max"
+    reduce : "sum" or "max"
         What becomes of the channels: "sum" keeps completeness (the map adds up to what the
         attribution adds up to).
 
@@ -120,8 +111,7 @@ def to_map(values: Any, name: str = "map", reduce: Reduce = "sum") -> NDArray[np
             f"{name!r}: {bad} of {array.size} values are NaN or infinite; look for a division by "
             "zero or an overflow where the map was computed"
         )
-    ways = {"sum": array.sum, "abs_sum": np.abs(array).sum, "max": array.max}
-    return ways[reduce](axis=0)
+    return {"sum": array.sum, "max": array.max}[reduce](axis=0)
 
 
 def to_mask(mask: Any, shape: tuple[int, int]) -> NDArray[np.int64]:
@@ -131,64 +121,3 @@ def to_mask(mask: Any, shape: tuple[int, int]) -> NDArray[np.int64]:
     if array.shape != shape:
         raise ValueError(f"the mask is {array.shape}, the picture {shape}; pass one image's mask")
     return array.astype(np.int64)
-
-
-def color_parts(image: Any, mask: Any) -> NDArray[np.float32]:
-    """Tint a picture by parts; what belongs to none becomes pale grey.
-
-    Parameters
-    ----------
-    image : picture
-        Anything that `to_image` takes, (H, W).
-    mask : array or tensor (H, W) of int
-        Part numbers; 0 is the background. Colours follow the numbers and repeat after the seventh.
-
-    Returns
-    -------
-    ndarray of shape (H, W, 3), float32 in [0, 1]
-
-    Raises
-    ------
-    ValueError
-        If the mask's height and width are not the picture's.
-    """
-    picture = to_image(image)
-    numbers = to_mask(mask, picture.shape[:2])
-    grey = picture.mean(axis=2, keepdims=True).repeat(3, axis=2)
-    colors = np.array([to_rgb(color) for color in style.SERIES], np.float32)
-    tinted = 0.38 * grey + 0.62 * colors[(numbers - 1) % len(colors)]
-    return np.where(numbers[..., None] > 0, tinted, 0.55 + 0.45 * grey).astype(np.float32)
-
-
-def label_parts(
-    axes: Axes, mask: Any, parts: Mapping[int, str], *, smallest: float = 0.01
-) -> list[str]:
-    """Write each part's name where the part is widest, on axes that show its picture.
-
-    Parameters
-    ----------
-    axes : matplotlib Axes
-        They show an image of the mask's size (a panel of `show_grid`).
-    mask : array or tensor (H, W) of int
-        Part numbers.
-    parts : mapping of int to str
-        The parts' names; numbers that are missing here are not labelled.
-    smallest : float
-        Parts below this share of the picture get no label, which would hide them.
-
-    Returns
-    -------
-    list of str
-        The names that were written, by number.
-    """
-    numbers, written = to_numpy(mask), []
-    for number, name in sorted(parts.items()):
-        inside = numbers == number
-        if number == 0 or inside.mean() < smallest or not inside.any():
-            continue
-        depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
-        row, column = np.unravel_index(depth.argmax(), depth.shape)
-        edge = [withStroke(linewidth=2.4, foreground=style.PAPER)]
-        axes.text(column, row, name, ha="center", va="center", fontsize=8.5, path_effects=edge)
-        written.append(name)
-    return written

@@ -5,33 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import sys
-from typing import Any, TypedDict
+from typing import Any
 
 from matplotlib.figure import Figure
 from PIL import Image
 
 from . import style
-
-
-class Words(TypedDict, total=False):
-    """What every plotting function takes beside its own arguments.
-
-    Attributes
-    ----------
-    title : str
-        Heading over the figure.
-    caption : str
-        Text below it, in small type, so that it survives being pasted into a slide.
-    alt : str
-        Alternative text; made from what is drawn if left out.
-    display : bool
-        False only returns the figure.
-    """
-
-    title: str | None
-    caption: str | None
-    alt: str | None
-    display: bool
 
 
 class CourseFigure(Figure):
@@ -52,7 +31,7 @@ class CourseFigure(Figure):
         """
         kind, dpi, options = "png", style.DPI, {"optimize": True}
         if any(axes.images for axes in self.axes):
-            kind, dpi, options = "jpeg", style.SCREEN_DPI, {"quality": 85, "progressive": True}
+            kind, dpi, options = "jpeg", style.SCREEN_DPI, {"quality": 82, "progressive": True}
         buffer, mime, alt = io.BytesIO(), f"image/{kind}", self.alt or ""
         self.savefig(
             buffer, format=kind, dpi=dpi, facecolor=style.PAPER, bbox_inches="tight",
@@ -146,8 +125,12 @@ def finish(
         Alternative text, used where none is given.
     note : str
         What the reader must know of the drawing; stands before the caption.
-    title, caption, alt, display
-        As in `Words`.
+    title, caption : str, optional
+        Heading over the figure, and text below it in small type, so that it survives a slide.
+    alt : str, optional
+        Own alternative text.
+    display : bool
+        False only returns the figure.
     """
     if title:
         _add_title(fig, title)

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Unpack
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from . import style
 from .arrays import to_image, to_numpy
-from .canvas import CourseFigure, Words, figure, finish
+from .canvas import CourseFigure, figure, finish
 from .style import SERIES, format_percent
 
 
 def _as_percent(*axes: Axis) -> None:
     """Label axes of fractions in per cent."""
     for axis in axes:
-        axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        axis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
 
 
 def _named(given: Any) -> dict[str, Any]:
@@ -40,15 +40,13 @@ def _named(given: Any) -> dict[str, Any]:
 def _plot_lines(
     lines: Mapping[str, tuple[Any, Any]], xlabel: str, ylabel: str, *, median: bool = False,
     what: str = "runs", faded: Sequence[str] = (), log: str = "", percent: str = "",
-    reference: tuple[float | None, str] = (None, ""), bars: bool = False, **words: Unpack[Words]
+    reference: tuple[float, str] | None = None, **words: Any
 ) -> CourseFigure:  # fmt: skip
     """Draw lines (x, runs) with their bands and names on axes that are logarithmic or in %."""
     fig, axes = figure(height=4.8)
-    axes.set(xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear")
     ends, said, most = [], [], 1
     for index, (name, (x, values)) in enumerate(_named(lines).items()):
         x, runs = to_numpy(x).astype(float).ravel(), np.atleast_2d(to_numpy(values).astype(float))
-        table = pd.DataFrame(runs, columns=x).melt(var_name="x", value_name="y")
         middle = np.median(runs, axis=0) if median else runs.mean(axis=0)
         if not np.isfinite(runs).all() or ("y" in log and middle.min() <= 0):
             raise ValueError(f"{name!r}: expected finite values, positive on a logarithmic axis")
@@ -56,9 +54,9 @@ def _plot_lines(
         # mean ± the t quantile times the standard error is Student's interval
         band = ("pi", 50) if median else ("se", stats.t.ppf(0.975, max(len(runs) - 1, 1)))
         sns.lineplot(
-            table, x="x", y="y", ax=axes, color=color, ls="--" if name in faded else "-",
+            pd.DataFrame(runs, columns=x).melt(var_name="x", value_name="y"), x="x", y="y",
+            ax=axes, color=color, linestyle="--" if name in faded else "-",
             estimator="median" if median else "mean", errorbar=band if len(runs) > 2 else None,
-            err_style="bars" if bars else "band",
             marker=style.MARKERS[index % len(style.MARKERS)] if len(x) < 20 else None,
         )  # fmt: skip
         ends.append((x[-1], middle[-1], name, color))
@@ -67,22 +65,21 @@ def _plot_lines(
         most = max(most, len(runs))
     axes.set(xlabel=xlabel, ylabel=style.wrap(ylabel, 3.6, style.SIZE_TEXT))
     if "x" in log:
-        gaps = np.diff(np.log10(x))
-        axes.xaxis.set_minor_formatter("")
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        if len(x) < 12 and (gaps > 0.07 * gaps.sum()).all():
-            axes.xaxis.set_major_locator(FixedLocator(x))
-    for axis in percent:
-        getattr(axes, f"{axis}axis").set_major_formatter(lambda value, _: f"{100 * value:.6g} %")
-    if reference[0] is not None:
+        axes.set_xscale("log")
+        axes.set_xticks(x, [f"{value:,.0f}" for value in x])
+        axes.set_xticks([], minor=True)
+    if "y" in log:
+        axes.set_yscale("log")
+    _as_percent(*(getattr(axes, f"{axis}axis") for axis in percent))
+    if reference:
         place = {"xycoords": ("axes fraction", "data"), "va": "bottom", "color": style.MUTED}
         axes.axhline(reference[0], color=style.MUTED, lw=1.2, ls="--", zorder=1)
         axes.annotate(reference[1], (0.01, reference[0]), fontsize=10, **place)
     _label_ends(axes, ends)
-    note, drawn = " Grey: for comparison." if faded else "", "whiskers" if bars else "bands"
+    note = "Grey: for comparison." if faded else ""
     if most > 2:
         band = "the middle half of them" if median else "its 95 % interval (Student's t)"
-        note = f"Lines: {'median' if median else 'mean'} over {most} {what}; {drawn}: {band}.{note}"
+        note = f"Lines: {'median' if median else 'mean'} over {most} {what}; bands: {band}. {note}"
     return finish(fig, f"{ylabel} against {xlabel}: {'; '.join(said)}.", note.strip(), **words)
 
 
@@ -109,7 +106,7 @@ def plot_convergence(
     results: Mapping[str, tuple[Any, Any]], *, tolerance: float | None = None,
     highlight: Sequence[str] = (), xlabel: str = "gradient evaluations",
     ylabel: str = "completeness error, share of score difference", what: str = "photographs",
-    **words: Unpack[Words]
+    **words: Any
 ) -> CourseFigure:  # fmt: skip
     """Show how errors fall with the number of gradient evaluations, on logarithmic axes.
 
@@ -125,7 +122,7 @@ def plot_convergence(
     xlabel, ylabel, what : str
         Axis labels, and what the runs are.
     **words
-        title, caption, alt, display: see `Words`.
+        title, caption, alt, display: as everywhere in `plots`.
 
     Raises
     ------
@@ -133,7 +130,7 @@ def plot_convergence(
         If shapes do not fit, or a value has no place on a logarithmic axis.
     """
     faded = [name for name in results if highlight and name not in highlight]
-    line = (tolerance, f"{100 * (tolerance or 0):g} % error")
+    line = (tolerance, f"{100 * tolerance:g} % error") if tolerance else None
     return _plot_lines(
         results, xlabel, ylabel, median=True, what=what, faded=faded, log="xy", percent="y",
         reference=line, **words,
@@ -143,9 +140,10 @@ def plot_convergence(
 def plot_curves(
     x: Any, curves: Mapping[str, Any], *, xlabel: str, ylabel: str,
     band: Literal["mean95", "quartiles"] = "mean95", controls: Sequence[str] = (),
-    percent: bool = False, **words: Unpack[Words]
+    percent: bool = False, log: bool = False, reference: tuple[float, str] | None = None,
+    **words: Any
 ) -> CourseFigure:  # fmt: skip
-    """Show curves over runs with a band, for deletion and insertion.
+    """Show curves over runs with a band: deletion and insertion, or accuracy against data.
 
     Parameters
     ----------
@@ -157,52 +155,27 @@ def plot_curves(
     controls : sequence of str
         Names drawn in grey and dashed: what a method must beat.
     percent : bool
-        Axes are fractions to be read as per cent.
+        Values are fractions to be read as per cent; so is `x`, unless it is logarithmic.
+    log : bool
+        The horizontal axis is logarithmic: sizes, counts.
+    reference : (value, text), optional
+        A horizontal line, such as guessing.
     **words
-        title, caption, alt, display: see `Words`.
+        title, caption, alt, display: as everywhere in `plots`.
 
     Raises
     ------
     ValueError
         If shapes do not fit or values are not finite.
     """
-    lines = {name: (x, values) for name, values in curves.items()}
-    kind = {"median": {"mean95": False, "quartiles": True}[band], "percent": "xy" * percent}
-    return _plot_lines(lines, xlabel, ylabel, faded=controls, **kind, **words)
-
-
-def plot_accuracy_by_size(
-    sizes: Any, accuracies: Mapping[str, Any], *, chance: float | None = None,
-    xlabel: str = "training pictures", **words: Unpack[Words]
-) -> CourseFigure:  # fmt: skip
-    """Show accuracy against the number of training pictures, on a logarithmic axis.
-
-    Parameters
-    ----------
-    sizes : (n,)
-        Numbers of training pictures.
-    accuracies : mapping of name to (n,) or (seeds, n)
-        Fractions. Every run is a dot, the line their mean; from three seeds on, whiskers are the
-        mean's 95 % interval (Student's t).
-    chance : float, optional
-        Accuracy of guessing, drawn as a line.
-    xlabel : str
-    **words
-        title, caption, alt, display: see `Words`.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit, sizes are not positive, or an accuracy is not a fraction.
-    """
-    lines = {name: (sizes, values) for name, values in accuracies.items()}
     return _plot_lines(
-        lines, xlabel, "accuracy on test pictures", what="seeds", log="x", percent="y", bars=True,
-        reference=(chance, "guessing"), **words,
+        {name: (x, values) for name, values in curves.items()}, xlabel, ylabel, faded=controls,
+        median={"mean95": False, "quartiles": True}[band], reference=reference,
+        log="x" * log, percent=("y" if log else "xy") * percent, **words,
     )  # fmt: skip
 
 
-def plot_history(histories: Any, **words: Unpack[Words]) -> CourseFigure:
+def plot_history(histories: Any, **words: Any) -> CourseFigure:
     """Show loss and accuracy over the epochs, on training and on validation pictures.
 
     Parameters
@@ -210,7 +183,7 @@ def plot_history(histories: Any, **words: Unpack[Words]) -> CourseFigure:
     histories : History, or mapping of name to History
         From ``cu.fit`` or ``cu.fit_head``.
     **words
-        title, caption, alt, display: see `Words`.
+        title, caption, alt, display: as everywhere in `plots`.
 
     Raises
     ------
@@ -247,12 +220,10 @@ def plot_history(histories: Any, **words: Unpack[Words]) -> CourseFigure:
 # ---------------------------------------------------------------------------- intervals
 
 
-def _draw_interval(
-    axes: Axes, y: float, value: float, low: float, high: float, text: str, color: str, fill: str
-) -> None:
-    """Draw a value with its interval as a row, and the value in words at the right."""
-    axes.plot([low, high], [y, y], color=color, linewidth=2.6)
-    axes.plot(value, y, "o", ms=8.5, mew=2, mec=color, mfc=fill)
+def _draw_interval(axes: Axes, y: float, ends: Any, text: str, color: str, fill: str) -> None:
+    """Draw (value, low, high) as a row, and the value in words at the right."""
+    axes.plot(ends[1:], [y, y], color=color, linewidth=2.6)
+    axes.plot(ends[0], y, "o", ms=8.5, mew=2, mec=color, mfc=fill)
     place = {"xycoords": ("axes fraction", "data"), "va": "center"}
     axes.annotate(text, (1.015, y), color=color, weight="bold", **place)
 
@@ -271,7 +242,7 @@ def plot_intervals(
     labels: Sequence[str], values: Any, lows: Any, highs: Any, *, quantity: str,
     controls: Sequence[str] = (), better: Literal["higher", "lower"] | None = None,
     reference: tuple[float, str] | None = None, percent: bool = False,
-    interval: str = "95 % interval", **words: Unpack[Words]
+    interval: str = "95 % interval", **words: Any
 ) -> CourseFigure:  # fmt: skip
     """Show measured values with their intervals, controls in grey: "Measure it" in one picture.
 
@@ -294,7 +265,7 @@ def plot_intervals(
     interval : str
         What the whiskers are.
     **words
-        title, caption, alt, display: see `Words`.
+        title, caption, alt, display: as everywhere in `plots`.
 
     Raises
     ------
@@ -311,13 +282,14 @@ def plot_intervals(
     number, said = (format_percent if percent else style.format_number), []
     for y, (label, *ends) in enumerate(rows):
         color, fill = (style.CONTROL, style.PAPER) if label in controls else (SERIES[0],) * 2
-        _draw_interval(axes, y, *ends, number(ends[0]), color, fill)
         value, low, high = map(number, ends)
+        _draw_interval(axes, y, ends, value, color, fill)
         said.append(f"{label} {value} ({low} to {high})".replace(" (nan to nan)", ""))
     _name_rows(axes, [row[0] for row in rows])
     direction = {"higher": "  (higher is better →)", "lower": "  (← lower is better)"}
     axes.set_xlabel(style.wrap(quantity + direction.get(better or "", ""), 6, style.SIZE_TEXT))
-    _as_percent(*([axes.xaxis] if percent else []))
+    if percent:
+        _as_percent(axes.xaxis)
     if reference is not None:
         place = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom"}
         axes.axvline(reference[0], color=style.MUTED, lw=1.2, ls="--", zorder=0)
@@ -329,76 +301,49 @@ def plot_intervals(
     return finish(fig, f"{quantity} with {interval}: {'; '.join(said)}.", note, **words)
 
 
-def plot_parts(
-    tables: Mapping[str, Any],
-    *,
-    quantity: str = "share of the map inside the part",
-    **words: Unpack[Words],
-) -> CourseFigure:
+def plot_parts(tables: Mapping[str, Any], **words: Any) -> CourseFigure:
     """Show how much of the maps each part gets, over a bar as long as the part is large.
 
     Parameters
     ----------
     tables : mapping of method to rows
         From ``evaluation.part_table``; every method with the same parts in the same order.
-    quantity : str
-        The axis label.
     **words
-        title, caption, alt, display: see `Words`.
+        title, caption, alt, display: as everywhere in `plots`.
 
     Raises
     ------
     ValueError
-        If there are no rows, or the methods' parts differ.
+        If the methods have different numbers of parts.
     """
-    lists = {name: [row.part for row in table] for name, table in tables.items()}
-    parts, step, said = next(iter(lists.values()), []), 0.8 / max(len(tables), 1), []
-    if not parts or any(names != parts for names in lists.values()):
-        raise ValueError(f"expected rows of the same parts for every method, got {lists}")
-    fig, axes = figure(height=1.2 + (0.16 + 0.27 * len(tables)) * len(parts))
-    for place, rows in enumerate(zip(*tables.values(), strict=True)):
-        axes.barh(place, rows[0].area, height=0.8, color=style.FAINT)
-        said.append(f"{rows[0].part}, {format_percent(rows[0].area)} of the picture:")
-        for index, (name, row) in enumerate(zip(tables, rows, strict=True)):
-            color, ends = (
-                SERIES[index % len(SERIES)],
-                (row.share.value, row.share.low, row.share.high),
-            )
-            text = f"{style.format_number(row.ratio.value, 2)} ×"
-            y = place - 0.4 + step * (index + 0.5)
-            _draw_interval(axes, y, *ends, text, color, color)
-            said.append(f"{name} {format_percent(row.share.value)};")
-    _name_rows(axes, parts)
-    for index, name in enumerate(tables):
-        axes.plot([], "o-", color=SERIES[index % len(SERIES)], label=name)
+    step, names, said = 0.8 / len(_named(tables)), [], []
+    rows = list(zip(*tables.values(), strict=True))
+    fig, axes = figure(height=1.2 + (0.16 + 0.27 * len(tables)) * len(rows))
+    for place, (first, *others) in enumerate(rows):
+        axes.barh(place, first.area, height=0.8, color=style.FAINT)
+        names.append(first.part)
+        said.append(f"{first.part}, {format_percent(first.area)} of the picture:")
+        for index, (name, row) in enumerate(zip(tables, (first, *others), strict=True)):
+            share, color = row.share, SERIES[index % len(SERIES)]
+            y, ratio = place - 0.4 + step * (index + 0.5), style.format_number(row.ratio.value, 2)
+            ends = (share.value, share.low, share.high)
+            _draw_interval(axes, y, ends, f"{ratio} ×", color, color)
+            axes.plot([], "o-", color=color, label=name if place == 0 else None)
+            said.append(f"{name} {format_percent(share.value)};")
+    _name_rows(axes, names)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
-    axes.set(xlim=(0, None), xlabel=quantity)
+    axes.set(xlim=(0, None), xlabel="share of the map inside the part")
     _as_percent(axes.xaxis)
     note = "Dots: mean over the images that show the part; whiskers: 95 % interval; grey bars: "
     note += "share of the picture that the part covers, which is chance. Right: dot / bar."
-    return finish(fig, f"{quantity}. {' '.join(said)}", note, **words)
+    return finish(fig, f"Share of the map by part: {' '.join(said)}", note, **words)
 
 
 # ---------------------------------------------------------------------------- classifiers
 
 
-def _heat_map(axes: Axes, shares: pd.DataFrame, texts: Any, title: str) -> None:
-    """Draw a table of shares with a text in each cell, white at 0 and dark at 100 %."""
-    size = min(style.SIZE_TEXT, 110 / len(shares))
-    sns.heatmap(
-        shares, annot=texts, fmt="", cmap=style.UNSIGNED, vmin=0, vmax=1, cbar=False, ax=axes,
-        annot_kws={"fontsize": size}, xticklabels=True, yticklabels=True,
-    )  # fmt: skip
-    for text, share in zip(axes.texts, shares.to_numpy().ravel(), strict=False):
-        text.set_color(style.INK if share < 0.58 else style.PAPER)
-    axes.set_title(style.wrap(title, 4, style.SIZE_PANEL))
-    axes.tick_params(length=0, labelrotation=0)
-    if len(shares.columns) > 4:
-        axes.tick_params(axis="x", labelrotation=90)
-
-
 def plot_confusion(
-    evaluations: Any, classes: Sequence[str] | None = None, **words: Unpack[Words]
+    evaluations: Any, classes: Sequence[str] | None = None, **words: Any
 ) -> CourseFigure:
     """Show which class is taken for which: counts, and the share of the true class.
 
@@ -410,7 +355,7 @@ def plot_confusion(
     classes : sequence of str, optional
         Class names, for matrices.
     **words
-        title, caption, alt, display: see `Words`.
+        title, caption, alt, display: as everywhere in `plots`.
 
     Raises
     ------
@@ -419,89 +364,31 @@ def plot_confusion(
     """
     found, said = _named(evaluations), ["Confusion matrix."]
     side = 5.6 if len(found) == 1 else style.WIDTH / len(found)
-    width = side * len(found) + (len(found) == 1)
-    fig, panels = figure(len(found), width=width, height=side + 0.6, sharey=True, squeeze=False)
+    fig, panels = figure(
+        len(found), width=max(side * len(found), 6.6), height=side + 0.6, sharey=True, squeeze=False
+    )
     for axes, (name, given) in zip(panels[0], found.items(), strict=True):
         names = getattr(given, "classes", classes)
         table = pd.DataFrame(to_numpy(getattr(given, "confusion", given)), names, names)
-        right = np.trace(table) / max(table.to_numpy().sum(), 1)
+        right = format_percent(np.trace(table) / max(table.to_numpy().sum(), 1))
         shares = table.div(table.sum(axis=1).clip(lower=1), axis=0)
-        title = f"{name}: {format_percent(right)}" if name else ""
-        _heat_map(axes, shares, table.map("{:,}".format) if len(table) < 40 else None, title)
-        axes.set(xlabel="predicted class", aspect="equal")
-        said.append(f"{name} {format_percent(right)} of {table.to_numpy().sum():,} pictures right.")
+        sns.heatmap(
+            shares, annot=table.map("{:,}".format), fmt="", cmap=style.UNSIGNED, vmin=0, vmax=1,
+            cbar=False, square=True, ax=axes, annot_kws={"fontsize": min(11, 110 / len(table))},
+        )  # fmt: skip
+        for text, share in zip(axes.texts, shares.to_numpy().ravel(), strict=True):
+            text.set_color(style.INK if share < 0.58 else style.PAPER)
+        axes.set(xlabel="predicted class", title=f"{name}: {right}" if name else "")
+        axes.tick_params(length=0)
+        said.append(f"{name} {right} of {table.to_numpy().sum():,} pictures right.")
     panels[0, 0].set_ylabel("true class")
     note = "Cells: number of pictures; colour: share of the row's true class (white 0 %, dark "
     return finish(fig, " ".join(said), f"{note}100 %). The diagonal is right.", **words)
 
 
-def plot_scores(evaluations: Any, **words: Unpack[Words]) -> CourseFigure:
-    """Show precision, recall and F1 of every class, and their macro average.
-
-    Parameters
-    ----------
-    evaluations : Evaluation, or mapping of name to Evaluation
-        From ``cu.evaluate``; all of the same classes.
-    **words
-        title, caption, alt, display: see `Words`.
-
-    Raises
-    ------
-    ValueError
-        If the evaluations' classes differ.
-    """
-    found, said = _named(evaluations), ["Precision, recall and F1."]
-    fig, panels = figure(len(found), width=min(5.2 * len(found), style.WIDTH), squeeze=False)
-    for axes, (name, given) in zip(panels[0], found.items(), strict=True):
-        names = [f"{label} (n = {n:,})" for label, n in given.report["support"].items()]
-        texts = given.report[["precision", "recall", "f1"]].set_axis(names).map(format_percent)
-        _heat_map(axes, given.report[texts.columns].set_axis(names), texts, name)
-        said += [f"{name} {label}: {', '.join(row)}." for label, *row in texts.itertuples()]
-    note = "Precision: of those called so, the share that is right. Recall: of those that are so, "
-    note += "the share that is found. F1: the harmonic mean of the two."
-    return finish(fig, " ".join(said), note, **words)
-
-
-def plot_calibration(evaluations: Any, *, bins: int = 10, **words: Unpack[Words]) -> CourseFigure:
-    """Show whether confidence can be trusted: a reliability diagram over the number of pictures.
-
-    Guo et al. 2017: On calibration of modern neural networks, figure 1.
-
-    Parameters
-    ----------
-    evaluations : Evaluation, or mapping of name to Evaluation
-        From ``cu.evaluate``. Several stand side by side.
-    bins : int
-        Of equal width from 0 to 1.
-    **words
-        title, caption, alt, display: see `Words`.
-    """
-    found, said = _named(evaluations), ["Reliability diagram."]
-    grid = {"sharex": True, "sharey": "row", "squeeze": False, "height_ratios": [3, 1]}
-    width = max(style.WIDTH / 2 * len(found), 5.6)
-    fig, panels = figure(len(found), 2, width=width, height=5.3, **grid)
-    for (upper, lower), (name, given) in zip(panels.T, found.items(), strict=True):
-        bars = given.calibration(bins)
-        upper.plot([0, 1], [0, 1], "--", color=style.MUTED, linewidth=1.2)
-        for x, y, n in zip(bars.confidence, bars.accuracy, bars.count, strict=True):
-            if n:
-                ends = stats.binomtest(round(y * n), int(n)).proportion_ci(method="wilson")
-                upper.plot([x, x], [ends.low, ends.high], color=SERIES[0], alpha=0.45)
-                upper.plot([x, x], [x, y], color=SERIES[1], linewidth=5, solid_capstyle="butt")
-        upper.plot(bars.confidence, bars.accuracy, "o", color=SERIES[0], markersize=7.5)
-        lower.bar(bars.edges[:-1], bars.count, np.diff(bars.edges), align="edge", color=style.FAINT)
-        said.append(f"{name} calibration error {format_percent(bars.ece)}".strip())
-        upper.set(xlim=(0, 1), ylim=(-0.03, 1.03), title=said[-1], ylabel="share that is right")
-        lower.set(xlabel="confidence in the predicted class", ylabel="pictures")
-        _as_percent(upper.yaxis, lower.xaxis)
-    note = "Each dot is a bin of confidence. On the dashed line confidence is as high as accuracy; "
-    note += "below it the network is too sure (orange: the gap). Whiskers: 95 % interval (Wilson)."
-    return finish(fig, " ".join(said), note, **words)
-
-
 def plot_predictions(
     images: Any, predictions: Sequence[Any], *, k: int = 3, ncols: int | None = None,
-    **words: Unpack[Words]
+    **words: Any
 ) -> CourseFigure:  # fmt: skip
     """Show photographs, each with its likeliest classes as bars below it.
 
@@ -515,7 +402,7 @@ def plot_predictions(
     ncols : int, optional
         Photographs in a row; by default at most four.
     **words
-        title, caption, alt, display: see `Words`.
+        title, caption, alt, display: as everywhere in `plots`.
 
     Raises
     ------
@@ -523,15 +410,13 @@ def plot_predictions(
         If there are not as many predictions as images.
     """
     images = images if isinstance(images, Mapping) else dict(enumerate(images, start=1))
-    cards = list(zip(images.items(), predictions, strict=True))
-    nrows = -(-len(cards) // min(ncols or 4, 4))
-    ncols, said = -(-len(cards) // nrows), []
-    side = min(style.WIDTH / ncols - 0.3, 3.0)
+    cards, said = list(zip(images.items(), predictions, strict=True)), []
+    ncols = min(len(cards), ncols or 4)
+    nrows, side = -(-len(cards) // ncols), min(style.WIDTH / ncols - 0.3, 3.0)
     fig, panels = figure(
         ncols, 2 * nrows, width=max(ncols * (side + 0.3), 4.5), squeeze=False,
         height=nrows * (side + 0.42 * k + 0.6), height_ratios=[side, 0.42 * k] * nrows,
     )  # fmt: skip
-    fig.get_layout_engine().set(w_pad=0.12, h_pad=0.05)
     for axes in panels.flat:
         axes.set_axis_off()
     above, below = panels[::2].flat, panels[1::2].flat
@@ -540,11 +425,10 @@ def plot_predictions(
         photo.set(anchor="SW", title=style.wrap(str(name), side, style.SIZE_PANEL))
         bars.set(xlim=(0, 1), ylim=(k - 0.75, -0.75))
         for place, guess in enumerate(list(guesses)[:k]):
-            share, weight = format_percent(guess.probability), "normal" if place else "bold"
+            share = format_percent(guess.probability)
             label, *rest = style.wrap(guess.label, side - 0.9, 11).split("\n")
-            bars.barh(place, 1, 0.22, color=style.TRACK)
-            bars.barh(place, guess.probability, 0.22, color=SERIES[0])
-            kind = {"fontsize": 10.5, "weight": weight, "va": "bottom"}
+            bars.barh(place, [1, guess.probability], 0.22, color=[style.TRACK, SERIES[0]])
+            kind = {"fontsize": 10.5, "weight": "normal" if place else "bold", "va": "bottom"}
             bars.text(0, place - 0.14, f"{label} …" if rest else label, **kind)
             bars.text(1, place - 0.14, share, ha="right", **kind)
             said.append(f"{name}: {guess.label} {share}.")

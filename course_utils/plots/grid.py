@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Unpack
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import patheffects
@@ -16,10 +16,10 @@ from scipy.ndimage import gaussian_filter
 
 from . import style
 from .arrays import Reduce, to_image, to_map, to_mask, to_numpy
-from .canvas import CourseFigure, Words, finish
+from .canvas import CourseFigure, finish
 
-#: Which maps share their colour scale: all, those in a row, none, or all unless one goes blank.
-Scale = Literal["auto", "shared", "row", "each"]
+#: Which maps share their colour scale: all unless one goes blank, those in a row, or none.
+Scale = Literal["auto", "row", "each"]
 
 #: A map whose largest value is below this share of the scale looks blank.
 _BLANK = 0.02
@@ -49,7 +49,7 @@ class Panel:
         Whether the map lies over the picture; a number is the opacity of its strongest values. By
         default maps that are coarser than their picture do.
     name : str
-        What alternative text calls the panel, if not by its title.
+        What errors and alternative text call the panel, if not by its title.
     """
 
     title: str = ""
@@ -66,9 +66,9 @@ class _Cell:
 
     limit, signed, clipped, coarse, overlay = 1.0, False, False, False, 0.0
 
-    def __init__(self, panel: Panel, reduce: Reduce, smooth: float) -> None:
+    def __init__(self, panel: Panel, reduce: Reduce) -> None:
         self.title, self.notes = panel.title, [panel.note]
-        self.name = " ".join((panel.name or panel.title or "untitled").split())
+        self.name = " ".join((panel.name or panel.title or "without a title").split())
         self.has_map = panel.values is not None
         self.picture = to_image(panel.image) if panel.image is not None else None
         self.values = to_map(panel.values, self.name, reduce) if self.has_map else self.picture
@@ -78,7 +78,7 @@ class _Cell:
         self.mask = None if panel.mask is None else to_mask(panel.mask, self.shape) > 0
         if self.has_map and self.picture is not None:
             self._lay_over(panel.overlay)
-        sigma = smooth * min(self.shape) / 224
+        sigma = _SMOOTH * min(self.shape) / 224
         self.smoothed = self.has_map and not self.coarse and sigma > 0.3
         self.shown = gaussian_filter(self.values, sigma) if self.smoothed else self.values
         self.largest = float(np.abs(self.shown).max())
@@ -110,17 +110,6 @@ class _Cell:
         cmap = style.overlay_colors(self.signed, self.overlay) if self.overlay else cmap
         return ScalarMappable(Normalize(-self.limit if self.signed else 0, self.limit), cmap)
 
-    def describe(self) -> str:
-        """Say in which of nine regions the map has its largest magnitude."""
-        if not self.largest:
-            return f"{self.name} is zero everywhere"
-        peak = np.unravel_index(np.abs(self.shown).argmax(), self.shown.shape)
-        row, column = (
-            3 * place // size for place, size in zip(peak, self.shown.shape, strict=True)
-        )
-        where = f"{('upper', 'middle', 'lower')[row]} {('left', 'centre', 'right')[column]}"
-        return f"{self.name} is strongest in the {where}"
-
     def draw(self, axes: Axes) -> None:
         """Draw the picture, the map on white or over the grey picture, and the outline."""
         height, width = self.shape
@@ -145,11 +134,13 @@ class _Cell:
 
 def show_grid(
     rows: Sequence[Sequence[Panel | None]], *, row_titles: Sequence[str] | None = None,
-    scale: Scale = "auto", signed: bool | None = None, clip_percentile: float | None = None,
-    reduce: Reduce = "sum", quantity: str = "attribution", smooth: bool | float = True,
-    panel_width: float | None = None, **words: Unpack[Words]
+    scale: Scale = "auto", clip_percentile: float = 100, reduce: Reduce = "sum",
+    quantity: str = "attribution", panel_width: float = _WIDE, **words: Any
 ) -> CourseFigure:  # fmt: skip
     """Show rows of pictures and maps, aligned, with their scale stated.
+
+    Colours are signed where a scale has a negative value. Pixel maps are smoothed a little for the
+    eye, and the figure says so; small maps are not; overlaid coarse maps are interpolated.
 
     Parameters
     ----------
@@ -157,28 +148,21 @@ def show_grid(
         None leaves a cell empty.
     row_titles : sequence of str, optional
         Written to the left of the rows.
-    scale : "auto", "shared", "row" or "each"
+    scale : "auto", "row" or "each"
         Which maps share their colour scale. Only colours on one scale can be compared, so "auto"
         gives all maps the same, unless that would leave one of them blank; then each has its own.
         With "row" and "each", each map's limit is written below it.
-    signed : bool, optional
-        Signed or magnitude colours for all maps; by default signed where a scale has a negative
-        value.
-    clip_percentile : float, optional
+    clip_percentile : float
         Colours saturate at this percentile of |values| (of all maps that share the scale) instead
         of at the largest; the figure says so.
-    reduce : str
+    reduce : "sum" or "max"
         What becomes of an attribution's channels, see `to_map`.
     quantity : str
         What the colours measure, for the colour bar's label: "contribution to the logit".
-    smooth : bool or float
-        Gaussian smoothing of pixel maps for the eye, as a standard deviation in pixels of a map of
-        224 (True: 1.5); the figure says so. Overlaid coarse maps are interpolated. Small maps are
-        not smoothed.
-    panel_width : float, optional
-        In inches, at least 1.65; by default the row fills the page, at most 2.7.
+    panel_width : float
+        In inches, at least 1.65; less where the row would be wider than the page.
     **words
-        title, caption, alt, display: see `Words`.
+        title, caption, alt, display: as everywhere in `plots`.
 
     Returns
     -------
@@ -187,72 +171,58 @@ def show_grid(
     Raises
     ------
     ValueError
-        If a map holds NaN, does not fit its picture, or is negative and said to be unsigned.
+        If a map holds NaN or does not fit its picture.
     """
-    sigma = _SMOOTH if smooth is True else float(smooth)
-    cells = [[panel and _Cell(panel, reduce, sigma) for panel in row] for row in rows]
+    cells = [[panel and _Cell(panel, reduce) for panel in row] for row in rows]
     shown = [cell for row in cells for cell in row if cell]
     if not shown:
         raise ValueError("expected at least one panel, got none")
     if row_titles is not None and len(row_titles) != len(cells):
         raise ValueError(f"{len(cells)} rows but {len(row_titles)} row titles")
-    used = _set_scales(cells, scale, signed, clip_percentile)
+    used = _set_scales(cells, scale, clip_percentile)
     fig, maps = _lay_out(cells, row_titles, panel_width), [cell for cell in shown if cell.has_map]
-    _draw_color_bars(fig, maps, used == "shared", quantity)
-    names = [cell.name for cell in shown if not cell.has_map]
-    count = f"{len(names)} pictures side by side" if names[1:] else "A figure with one picture"
-    alt = f"{count}: {', '.join(names)}. " if names else ""
+    alt = f"Rows: {', '.join(row_titles)}. " if row_titles else ""
+    for kind in (False, True):
+        names = dict.fromkeys(cell.name for cell in shown if cell.has_map == kind)
+        alt += f"{'Maps' if kind else 'Pictures'}: {', '.join(names)}. " if names else ""
     if not maps:
         return finish(fig, alt, **words)
+    _draw_color_bars(fig, maps, used == "auto", quantity)
     note = f"Each {used.replace('each', 'map')} has its own scale"
-    if used == "shared":
-        whose = "One scale for all maps" if maps[1:] else "Scale"
-        note = f"{whose}: {max(maps, key=lambda cell: cell.signed).span}"
+    if used == "auto":
+        note = f"{'One scale for all maps' if maps[1:] else 'Scale'}: {maps[0].span}"
     if any(cell.clipped for cell in maps):
         note += f", clipped at percentile {clip_percentile:g} of |values|"
-    alt += f"Maps of {quantity}. {note}. {'; '.join(cell.describe() for cell in maps)}."
+    alt += f"Colours: {quantity}. {note}."
     if any(cell.smoothed for cell in maps):
-        note += f"; smoothed for display (Gaussian, σ = {sigma:g} px of 224)"
+        note += f"; smoothed for display (Gaussian, σ = {_SMOOTH} px of 224)"
     return finish(fig, alt, f"{note}.", **words)
 
 
-def _set_scales(
-    cells: list[list[_Cell | None]], scale: Scale, signed: bool | None, percentile: float | None
-) -> Scale:
+def _set_scales(cells: list[list[_Cell | None]], scale: Scale, percentile: float) -> Scale:
     """Give every map its colours and their limit; return which maps share a scale."""
-    if scale not in ("auto", "shared", "row", "each"):
-        raise ValueError(f"scale={scale!r}: expected 'auto', 'shared', 'row' or 'each'")
-    groups: dict[Hashable, list[_Cell]] = {}
-    for place, cell in ((at, c) for at, row in enumerate(cells) for c in row if c and c.has_map):
-        groups.setdefault({"row": place, "each": id(cell)}.get(scale, 0), []).append(cell)
-    for group in groups.values():
+    rows = [[cell for cell in row if cell and cell.has_map] for row in cells]
+    maps = [cell for row in rows for cell in row]
+    groups = {"auto": [maps], "row": rows, "each": [[cell] for cell in maps]}
+    if scale not in groups:
+        raise ValueError(f"scale={scale!r}: expected 'auto', 'row' or 'each'")
+    for group in filter(None, groups[scale]):
         magnitudes = np.abs(np.concatenate([cell.shown.ravel() for cell in group]))
-        end = float(np.percentile(magnitudes, 100 if percentile is None else percentile))
         # a percentile of zero means that nearly everything is zero: there is nothing to clip
-        end = end or float(magnitudes.max()) or 1.0
-        negative = any(cell.values.min() < 0 for cell in group) if signed is None else signed
+        end = np.percentile(magnitudes, percentile) or magnitudes.max() or 1.0
+        negative = any(cell.values.min() < 0 for cell in group)
         for cell in group:
-            cell.signed, cell.limit, cell.clipped = negative, end, end < magnitudes.max()
-            if cell.values.min() < 0 and not cell.signed:
-                raise ValueError(
-                    f"{cell.name!r} has negative values (lowest {cell.values.min():.3g}) but "
-                    "signed=False: leave signed out, or use reduce='abs_sum'"
-                )
-    maps = [cell for group in groups.values() for cell in group]
-    if scale == "auto":
-        blank = any(0 < cell.largest < _BLANK * cell.limit for cell in maps)
-        return _set_scales(cells, "each" if blank else "shared", signed, percentile)
+            cell.signed, cell.limit, cell.clipped = negative, float(end), end < magnitudes.max()
+    if scale == "auto" and any(0 < cell.largest < _BLANK * cell.limit for cell in maps):
+        return _set_scales(cells, "each", percentile)
     for cell in maps:
-        if cell.largest < _BLANK * cell.limit:
-            share = style.format_percent(cell.largest / cell.limit)
-            cell.notes.append(f"never above {share} of the scale" if cell.largest else "all zero")
-        elif scale != "shared":
-            cell.notes.append(cell.span)
+        if not cell.largest or scale != "auto":
+            cell.notes.append(cell.span if cell.largest else "all zero")
     return scale
 
 
 def _lay_out(
-    cells: list[list[_Cell | None]], row_titles: Sequence[str] | None, panel_width: float | None
+    cells: list[list[_Cell | None]], row_titles: Sequence[str] | None, panel_width: float
 ) -> CourseFigure:
     """Draw all panels; the figure has the size that their pictures and words need."""
     ncols = max(len(row) for row in cells)
@@ -260,7 +230,7 @@ def _lay_out(
     letters = max((len(line) for title in titles for line in title.split("\n")), default=0)
     left = letters * 0.68 * style.SIZE_PANEL / 72 + 0.1
     room = (style.WIDTH - left - 0.2) / ncols - _GAP
-    width = min(room, max(panel_width or _WIDE, _NARROW))
+    width = min(room, max(panel_width, _NARROW))
     aspects, height = [], 0.1
     for row in cells:
         shown = [cell for cell in row if cell]
@@ -331,8 +301,7 @@ def show_attributions(
         Panels in a row, the image included; at most 5.
     image_title : str
     **options
-        scale, limit, signed, clip_percentile, reduce, quantity, smooth, title, caption, alt,
-        display: as in `show_grid`.
+        scale, clip_percentile, reduce, quantity, title, caption, alt, display: as in `show_grid`.
 
     Returns
     -------
@@ -408,35 +377,3 @@ def show_gallery(
         )
     panels = [Panel(t, image, note=n) for t, image, n in zip(titles, images, notes, strict=True)]
     return show_grid(_in_rows(panels, ncols), **options)
-
-
-def show_mistakes(images: Any, mistakes: Sequence[Any], **options: Any) -> CourseFigure:
-    """Show wrongly classified pictures with both classes and the probability of each.
-
-    Parameters
-    ----------
-    images : pictures by index
-        What the evaluation went through, in its order: a split, a tensor (N, 3, H, W), a list.
-    mistakes : sequence of Mistake
-        ``evaluation.mistakes(12)``. If there is none, the figure says so.
-    **options
-        ncols, panel_width, title, caption, alt, display: as in `show_gallery`.
-
-    Returns
-    -------
-    Figure
-    """
-    said, pictures, titles, notes = "", [], [], []
-    for mistake in mistakes:
-        given = images[mistake.index]
-        pictures.append(given[0] if isinstance(given, tuple) else given)
-        titles.append(f"{mistake.label} → {mistake.predicted}")
-        sure = style.format_percent(mistake.confidence)
-        truth = style.format_percent(mistake.probability_of_truth)
-        notes.append(f"{mistake.predicted} {sure}\n{mistake.label} {truth}")
-        said += f" {mistake.label} taken for {mistake.predicted} at {sure};"
-    if not pictures:
-        said, titles = " none, no picture was classified wrongly.", None
-        pictures = [np.ones((1, 9))]
-    options.setdefault("alt", f"{options.get('title') or 'Pictures'}: wrongly classified:{said}")
-    return show_gallery(pictures, titles, notes=notes or ["No picture is wrong."], **options)
