@@ -28,13 +28,11 @@ def _make_control(name: str, knob: Any) -> ipywidgets.Widget:
         return knob
     if isinstance(knob, str) or not isinstance(knob, Sequence) or not knob:
         raise TypeError(f"{name}={knob!r}: expected a list of values to choose from, or a widget")
-    numbers = all(isinstance(value, int | float) for value in knob)
-    kind = ipywidgets.SelectionSlider if numbers else ipywidgets.Dropdown
-    options = sorted(knob) if numbers else list(knob)
-    control = kind(options=options, value=knob[0], description=name.replace("_", " "))
-    # a slow computation runs when the mouse lets go, not at every step of the way
-    control.continuous_update = False
-    return control
+    words = {"value": knob[0], "description": name.replace("_", " ")}
+    if all(isinstance(value, int | float) for value in knob):
+        # a slow computation runs when the mouse lets go, not at every step of the way
+        return ipywidgets.SelectionSlider(options=sorted(knob), continuous_update=False, **words)
+    return ipywidgets.Dropdown(options=list(knob), **words)
 
 
 def explore(draw: Callable[..., Any], **controls: Any) -> None:
@@ -76,8 +74,6 @@ def explore(draw: Callable[..., Any], **controls: Any) -> None:
             print(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
     def clear(_change: Any) -> None:
-        for knob in knobs.values():
-            knob.unobserve(clear, names="value")
         handle.update({"text/plain": ""}, raw=True)
 
     figure = draw(**{name: knob.value for name, knob in knobs.items()})

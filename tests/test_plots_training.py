@@ -113,79 +113,21 @@ def test_confusion_refuses_what_is_no_confusion_matrix(matrix, classes):
         plots.plot_confusion(matrix, classes, display=False)
 
 
-# --------------------------------------------------------------------------- scores
-
-
-def test_scores_are_those_of_the_report():
-    figure = plots.plot_scores(FOUND, display=False)
-    expected = [[0.75, 0.75, 0.75], [0.5, 0.5, 0.5], [0.625, 0.625, 0.625]]
-    np.testing.assert_allclose(cells(figure.axes[0]), np.ravel(expected))
-    assert "cat (n = 4): 75.0 %, 75.0 %, 75.0 %" in figure.alt
-    assert "dog (n = 2)" in texts(figure)
-    both = plots.plot_scores({"one": FOUND, "two": FOUND}, display=False)
-    assert "two macro average (n = 6): 62.5 %" in both.alt
-
-
-# --------------------------------------------------------------------------- calibration
-
-
-def test_calibration_draws_accuracy_against_confidence_and_counts():
-    given = FOUND.calibration(5)
-    figure = plots.plot_calibration(FOUND, bins=5, display=False)
-    upper, lower = figure.axes
-    dots = upper.lines[-1]
-    np.testing.assert_allclose(dots.get_xdata(), given.confidence)
-    np.testing.assert_allclose(dots.get_ydata(), given.accuracy)
-    assert [patch.get_height() for patch in lower.patches] == given.count.tolist()
-    assert f"calibration error {100 * given.ece:.1f} %" in figure.alt
-
-
-def test_an_overconfident_network_lies_under_the_diagonal():
-    labels = torch.tensor([0] * 30 + [1] * 20)
-    sure = Evaluation(labels, torch.tensor([[0.9, 0.1]]).expand(50, 2), ("cat", "dog"))
-    figure = plots.plot_calibration({"one": sure, "two": sure}, display=False)
-    assert "one calibration error 30.0 %" in figure.alt
-    whisker = figure.axes[0].lines[1].get_ydata()
-    np.testing.assert_allclose(whisker, [0.4618, 0.7239], atol=2e-4)  # Wilson, 30 of 50
-
-
-# --------------------------------------------------------------------------- mistakes
-
-
-def test_mistakes_show_their_own_pictures_and_probabilities():
-    images = torch.arange(6).view(6, 1, 1, 1).expand(6, 3, 4, 4) / 10
-    figure = plots.show_mistakes(images, FOUND.mistakes(), display=False)
-    drawn = [axes.images[0].get_array()[0, 0, 0] for axes in figure.axes]
-    assert drawn == pytest.approx([0.3, 0.5])
-    assert "cat taken for dog at 95.0 %; dog taken for cat at 60.0 %" in figure.alt
-    assert "cat → dog" in texts(figure)
-    assert "dog 95.0 % cat 5.0 %" in texts(figure)
-
-
-def test_mistakes_come_from_data_sets_of_pairs_too_and_there_may_be_none():
-    pairs = [(np.full((4, 4, 3), index * 40, np.uint8), 0) for index in range(6)]
-    figure = plots.show_mistakes(pairs, FOUND.mistakes(1), display=False)
-    assert figure.axes[0].images[0].get_array()[0, 0, 0] == pytest.approx(120 / 255)
-    assert "no picture was" in plots.show_mistakes(pairs, [], display=False).alt
-
-
 # --------------------------------------------------------------------------- scarcity
 
 
-def test_accuracy_by_size_draws_means_and_students_interval():
+def test_accuracy_against_data_has_a_logarithmic_axis_and_says_what_guessing_gives():
     runs = np.array([[0.5, 0.7], [0.6, 0.8], [0.7, 0.9]])
-    figure = plots.plot_accuracy_by_size(
-        [10, 1000], {"small": runs, "frozen": [0.8, 0.9]}, chance=0.5, display=False
-    )
+    figure = plots.plot_curves(
+        [10, 1000], {"small": runs, "frozen": [0.8, 0.9]}, xlabel="pictures", ylabel="accuracy",
+        percent=True, log=True, reference=(0.5, "guessing"), display=False,
+    )  # fmt: skip
     axes = figure.axes[0]
     assert axes.get_xscale() == "log"
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.6, 0.8])
-    whisker = axes.collections[0].get_segments()[0][:, 1]
-    assert np.ptp(whisker) / 2 == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-3)
     assert "small 0.6 at 10, 0.8 at 1000" in figure.alt
-    assert "guessing" in texts(figure)
-    with pytest.raises(ValueError, match="Shape"):
-        plots.plot_accuracy_by_size([1, 2], {"a": [0.5]}, display=False)
+    for text in ("guessing", "1,000", "60 %"):
+        assert text in texts(figure)
 
 
 # --------------------------------------------------------------------------- all of them
@@ -194,12 +136,9 @@ def test_accuracy_by_size_draws_means_and_students_interval():
 def test_anything_with_the_same_attributes_can_be_drawn_and_rendered():
     """The plots know no class of `training`: a lesson's own record of numbers will do."""
     history = SimpleNamespace(**HISTORY.__dict__)
-    names = ("classes", "confusion", "report", "calibration")
-    found = SimpleNamespace(**{name: getattr(FOUND, name) for name in names})
+    found = SimpleNamespace(classes=FOUND.classes, confusion=FOUND.confusion)
     for figure in (
         plots.plot_history(history, title="One", display=False),
         plots.plot_confusion(found, title="Two", display=False),
-        plots.plot_scores(found, title="Three", display=False),
-        plots.plot_calibration(found, title="Four", display=False),
     ):
         assert len(figure.mime_bundle()[0]["image/png"]) > 5000

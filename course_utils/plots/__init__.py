@@ -16,15 +16,14 @@ from .charts import (
     plot_curves,
     plot_history,
     plot_intervals,
-    plot_parts,
     plot_predictions,
 )
 from .grid import Panel, show_attributions, show_gallery, show_grid
 
 __all__ = [
     "Panel", "figure", "plot_confusion", "plot_convergence", "plot_curves", "plot_history",
-    "plot_intervals", "plot_parts", "plot_predictions", "show", "show_attributions",
-    "show_gallery", "show_grid", "style", "to_image", "to_map",
+    "plot_intervals", "plot_predictions", "show", "show_attributions", "show_gallery", "show_grid",
+    "style", "to_image", "to_map",
 ]  # fmt: skip
 
 style.apply()

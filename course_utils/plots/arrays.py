@@ -28,7 +28,7 @@ def to_numpy(values: Any) -> NDArray:
     return np.asarray(values)
 
 
-def _channels_first(array: NDArray, is_tensor: bool = True) -> NDArray:
+def _channels_first(array: NDArray, name: str, is_tensor: bool = True) -> NDArray:
     """Return (C, H, W) from that, (H, W, C), (H, W), or a batch of one of them."""
     if array.ndim == 4 and len(array) == 1:
         array = array[0]
@@ -36,9 +36,10 @@ def _channels_first(array: NDArray, is_tensor: bool = True) -> NDArray:
         return array[None]
     if array.ndim != 3 or array.size == 0 or array.dtype.kind not in "biuf":
         advice = "; pick one of the batch, e.g. images[0]" if array.ndim == 4 else ""
-        raise ValueError(f"expected (C, H, W) or (H, W), got {array.dtype} {array.shape}{advice}")
+        given = f"{array.dtype} {array.shape}"
+        raise ValueError(f"{name}: expected (C, H, W) or (H, W), got {given}{advice}")
     # a tensor (3, W, 3) has channels first, an array of that shape three rows of pixels
-    last = array.shape[2] in (1, 3, 4) and (array.shape[0] not in (1, 3) or not is_tensor)
+    last = array.shape[2] in (1, 3) and (array.shape[0] not in (1, 3) or not is_tensor)
     return np.moveaxis(array, -1, 0) if last else array
 
 
@@ -48,8 +49,8 @@ def to_image(image: Any) -> NDArray[np.float32]:
     Parameters
     ----------
     image : PIL image, tensor or array
-        (3, H, W), (H, W, 3), grey (H, W) or (1, H, W), with transparency (H, W, 4), each also as a
-        batch of one. Floats are in [0, 1], whole numbers in 0..255; booleans are black and white.
+        (3, H, W), (H, W, 3), grey (H, W) or (1, H, W), each also as a batch of one. Floats are in
+        [0, 1], whole numbers in 0..255; booleans are black and white.
 
     Returns
     -------
@@ -61,10 +62,10 @@ def to_image(image: Any) -> NDArray[np.float32]:
         If the shape is not a picture's, or the values are outside the range.
     """
     array = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else to_numpy(image)
-    array = _channels_first(array, isinstance(image, torch.Tensor))
+    array = _channels_first(array, "picture", isinstance(image, torch.Tensor))
     low, high = float(array.min()), float(array.max())
     given = f"got {low:.3g} to {high:.3g}, {array.dtype} {array.shape}"
-    if array.shape[0] not in (1, 3, 4):
+    if array.shape[0] not in (1, 3):
         raise ValueError(f"expected one picture, (3, H, W) or (H, W, 3), {given}")
     if array.dtype.kind in "iu":
         array, low, high = array / 255, low / 255, high / 255
@@ -74,8 +75,6 @@ def to_image(image: Any) -> NDArray[np.float32]:
             advice = "it looks like 0..255; divide by 255"
         raise ValueError(f"expected values from 0 to 1 (whole numbers to 255), {given}: {advice}")
     array = np.moveaxis(np.clip(array, 0, 1), 0, -1).astype(np.float32)
-    if array.shape[2] == 4:  # transparent parts show the paper
-        return array[..., :3] * array[..., 3:] + (1 - array[..., 3:])
     return array.repeat(3, axis=2) if array.shape[2] == 1 else array
 
 
@@ -101,10 +100,7 @@ def to_map(values: Any, name: str = "map", reduce: Reduce = "sum") -> NDArray[np
     ValueError
         If the shape is another, or values are NaN, infinite or complex.
     """
-    try:
-        array = _channels_first(to_numpy(values)).astype(np.float64)
-    except ValueError as error:
-        raise ValueError(f"{name!r}: {error}") from None
+    array = _channels_first(to_numpy(values), repr(name)).astype(np.float64)
     bad = int((~np.isfinite(array)).sum())
     if bad:
         raise ValueError(

@@ -20,7 +20,7 @@ class CourseFigure(Figure):
     that it was or will be shown with.
     """
 
-    alt: str | None = None
+    alt: str = ""
     was_shown: bool = False
 
     def mime_bundle(self) -> tuple[dict[str, str], dict[str, Any]]:
@@ -32,7 +32,7 @@ class CourseFigure(Figure):
         kind, dpi, options = "png", style.DPI, {"optimize": True}
         if any(axes.images for axes in self.axes):
             kind, dpi, options = "jpeg", style.SCREEN_DPI, {"quality": 82, "progressive": True}
-        buffer, mime, alt = io.BytesIO(), f"image/{kind}", self.alt or ""
+        buffer, mime, alt = io.BytesIO(), f"image/{kind}", self.alt
         self.savefig(
             buffer, format=kind, dpi=dpi, facecolor=style.PAPER, bbox_inches="tight",
             pad_inches=0.12, pil_kwargs=options,
@@ -43,10 +43,8 @@ class CourseFigure(Figure):
 
     def _ipython_display_(self) -> None:
         """IPython calls this when a cell ends with the figure."""
-        if self.alt and not self.was_shown:
+        if not self.was_shown:
             show(self, self.alt)
-        elif not self.was_shown:
-            print("This figure is not displayed yet: call plots.show(figure, alt=...).")
 
 
 def figure(
@@ -100,7 +98,7 @@ def show(fig: Figure, alt: str, caption: str | None = None) -> None:
         If `alt` is empty.
     """
     if not alt.strip():
-        raise ValueError("alt is empty: say in a sentence what a reader would see")
+        raise ValueError("alt is empty: say in a sentence what it shows, plots.show(figure, alt=…)")
     fig.alt, fig.was_shown = " ".join(alt.split()), True
     if caption:
         _add_caption(fig, caption)

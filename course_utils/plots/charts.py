@@ -57,7 +57,7 @@ def _plot_lines(
             pd.DataFrame(runs, columns=x).melt(var_name="x", value_name="y"), x="x", y="y",
             ax=axes, color=color, linestyle="--" if name in faded else "-",
             estimator="median" if median else "mean", errorbar=band if len(runs) > 2 else None,
-            marker=style.MARKERS[index % len(style.MARKERS)] if len(x) < 20 else None,
+            marker="o" if len(x) < 20 else None,
         )  # fmt: skip
         ends.append((x[-1], middle[-1], name, color))
         first, last = (style.format_number(middle[place], 2) for place in (0, -1))
@@ -87,19 +87,17 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> No
     """Write (x, y, name, colour) at the right ends of lines, pushed apart where they overlap."""
     axes.figure.draw_without_rendering()  # settles limits and the height of the axes
     names = [style.wrap(name, 1.9, style.SIZE_TEXT) for _, _, name, _ in ends]
-    y = axes.transAxes.inverted().transform([axes.transData.transform(end[:2]) for end in ends])
-    y, order = y[:, 1], np.argsort(y[:, 1], kind="stable")
-    inches = axes.get_window_extent().height / axes.figure.dpi
-    tall = np.array([style.height_of(names[i], style.SIZE_TEXT) for i in order]) / inches
+    points = 72 / axes.figure.dpi * axes.transData.transform([end[:2] for end in ends])[:, 1]
+    y, order = points.copy(), points.argsort(kind="stable")
+    tall = np.array([72 * style.height_of(names[i], style.SIZE_TEXT) for i in order])
     for _ in range(500):
         push = np.clip((tall[:-1] + tall[1:]) / 2 - np.diff(y[order]), 0, None) / 2
         y[order[:-1]] -= push
         y[order[1:]] += push
-    for (*end, _, color), name, place in zip(ends, names, y, strict=True):
+    kind = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
+    for (*end, _, color), name, shift in zip(ends, names, y - points, strict=True):
         arrow = {"arrowstyle": "-", "color": color, "shrinkA": 0, "shrinkB": 4}
-        kind = {"textcoords": "axes fraction", "va": "center", "annotation_clip": False}
-        at = (1.04, place + max(0, tall[0] / 2 - y.min()))
-        axes.annotate(name, end, at, color=color, weight="bold", arrowprops=arrow, **kind)
+        axes.annotate(name, end, (34, shift), color=color, weight="bold", arrowprops=arrow, **kind)
 
 
 def plot_convergence(
@@ -199,8 +197,7 @@ def plot_history(histories: Any, **words: Any) -> CourseFigure:
             if not train:
                 raise ValueError(f"{name} has no finished epoch, so there is nothing to draw")
             for values, line in ((train, "--"), (valid, "-")):
-                marker = "o" if len(values) == 1 else None
-                axes.plot(range(1, len(values) + 1), values, line, color=color, marker=marker)
+                axes.plot(range(1, len(values) + 1), values, line, color=color, marker=".")
             said.append(f"{name} training {what} from {train[0]:.3g} to {train[-1]:.3g}.")
             if valid and history.best_epoch is not None:
                 best = (history.best_epoch, valid[history.best_epoch - 1])
@@ -218,24 +215,6 @@ def plot_history(histories: Any, **words: Any) -> CourseFigure:
 
 
 # ---------------------------------------------------------------------------- intervals
-
-
-def _draw_interval(axes: Axes, y: float, ends: Any, text: str, color: str, fill: str) -> None:
-    """Draw (value, low, high) as a row, and the value in words at the right."""
-    axes.plot(ends[1:], [y, y], color=color, linewidth=2.6)
-    axes.plot(ends[0], y, "o", ms=8.5, mew=2, mec=color, mfc=fill)
-    place = {"xycoords": ("axes fraction", "data"), "va": "center"}
-    axes.annotate(text, (1.015, y), color=color, weight="bold", **place)
-
-
-def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    """Name rows at the left, the first at the top, without an axis line."""
-    names = [style.wrap(name, 2.6, style.SIZE_TEXT) for name in names]
-    axes.set_yticks(range(len(names)), labels=names, fontsize=style.SIZE_TEXT)
-    axes.set_ylim(len(names) - 0.45, -0.55)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
-    axes.spines["left"].set_visible(False)
 
 
 def plot_intervals(
@@ -283,9 +262,16 @@ def plot_intervals(
     for y, (label, *ends) in enumerate(rows):
         color, fill = (style.CONTROL, style.PAPER) if label in controls else (SERIES[0],) * 2
         value, low, high = map(number, ends)
-        _draw_interval(axes, y, ends, value, color, fill)
-        said.append(f"{label} {value} ({low} to {high})".replace(" (nan to nan)", ""))
-    _name_rows(axes, [row[0] for row in rows])
+        axes.plot(ends[1:], [y, y], color=color, linewidth=2.6)
+        axes.plot(ends[0], y, "o", ms=8.5, mew=2, mec=color, mfc=fill)
+        place = {"xycoords": ("axes fraction", "data"), "va": "center"}
+        axes.annotate(value, (1.015, y), color=color, weight="bold", **place)
+        said.append(f"{label} {value}" + f" ({low} to {high})" * bool(ends[1] == ends[1]))
+    names = [style.wrap(row[0], 2.6, style.SIZE_TEXT) for row in rows]
+    axes.set_yticks(range(len(rows)), labels=names, fontsize=style.SIZE_TEXT)
+    axes.set_ylim(len(rows) - 0.45, -0.55)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
     direction = {"higher": "  (higher is better →)", "lower": "  (← lower is better)"}
     axes.set_xlabel(style.wrap(quantity + direction.get(better or "", ""), 6, style.SIZE_TEXT))
     if percent:
@@ -299,44 +285,6 @@ def plot_intervals(
         note += " No whisker: too few pictures for one."
     note += " Hollow and grey: controls that look at no network." if controls else ""
     return finish(fig, f"{quantity} with {interval}: {'; '.join(said)}.", note, **words)
-
-
-def plot_parts(tables: Mapping[str, Any], **words: Any) -> CourseFigure:
-    """Show how much of the maps each part gets, over a bar as long as the part is large.
-
-    Parameters
-    ----------
-    tables : mapping of method to rows
-        From ``evaluation.part_table``; every method with the same parts in the same order.
-    **words
-        title, caption, alt, display: as everywhere in `plots`.
-
-    Raises
-    ------
-    ValueError
-        If the methods have different numbers of parts.
-    """
-    step, names, said = 0.8 / len(_named(tables)), [], []
-    rows = list(zip(*tables.values(), strict=True))
-    fig, axes = figure(height=1.2 + (0.16 + 0.27 * len(tables)) * len(rows))
-    for place, (first, *others) in enumerate(rows):
-        axes.barh(place, first.area, height=0.8, color=style.FAINT)
-        names.append(first.part)
-        said.append(f"{first.part}, {format_percent(first.area)} of the picture:")
-        for index, (name, row) in enumerate(zip(tables, (first, *others), strict=True)):
-            share, color = row.share, SERIES[index % len(SERIES)]
-            y, ratio = place - 0.4 + step * (index + 0.5), style.format_number(row.ratio.value, 2)
-            ends = (share.value, share.low, share.high)
-            _draw_interval(axes, y, ends, f"{ratio} ×", color, color)
-            axes.plot([], "o-", color=color, label=name if place == 0 else None)
-            said.append(f"{name} {format_percent(share.value)};")
-    _name_rows(axes, names)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
-    axes.set(xlim=(0, None), xlabel="share of the map inside the part")
-    _as_percent(axes.xaxis)
-    note = "Dots: mean over the images that show the part; whiskers: 95 % interval; grey bars: "
-    note += "share of the picture that the part covers, which is chance. Right: dot / bar."
-    return finish(fig, f"Share of the map by part: {' '.join(said)}", note, **words)
 
 
 # ---------------------------------------------------------------------------- classifiers
@@ -379,7 +327,7 @@ def plot_confusion(
         for text, share in zip(axes.texts, shares.to_numpy().ravel(), strict=True):
             text.set_color(style.INK if share < 0.58 else style.PAPER)
         axes.set(xlabel="predicted class", title=f"{name}: {right}" if name else "")
-        axes.tick_params(length=0)
+        axes.tick_params(axis="y", rotation=0)
         said.append(f"{name} {right} of {table.to_numpy().sum():,} pictures right.")
     panels[0, 0].set_ylabel("true class")
     note = "Cells: number of pictures; colour: share of the row's true class (white 0 %, dark "
@@ -417,6 +365,7 @@ def plot_predictions(
         ncols, 2 * nrows, width=max(ncols * (side + 0.3), 4.5), squeeze=False,
         height=nrows * (side + 0.42 * k + 0.6), height_ratios=[side, 0.42 * k] * nrows,
     )  # fmt: skip
+    fig.get_layout_engine().set(w_pad=0.12, h_pad=0.05)
     for axes in panels.flat:
         axes.set_axis_off()
     above, below = panels[::2].flat, panels[1::2].flat

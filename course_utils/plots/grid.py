@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from . import style
-from .arrays import Reduce, to_image, to_map, to_mask, to_numpy
+from .arrays import Reduce, to_image, to_map, to_mask
 from .canvas import CourseFigure, finish
 
 #: Which maps share their colour scale: all unless one goes blank, those in a row, or none.
@@ -119,8 +119,7 @@ class _Cell:
             axes.imshow(pale, extent=extent, cmap="gray", vmin=0, vmax=1)
         colors = self.colors
         # small maps keep their cells visible, unless they lie over a finer picture
-        cells = "bilinear" if self.coarse and self.overlay else "nearest"
-        kind = cells if max(self.values.shape[:2]) < 56 else "auto"
+        kind = "bilinear" if self.coarse and self.overlay else "auto"
         axes.imshow(
             self.shown, cmap=colors.cmap, norm=colors.norm, extent=extent, interpolation=kind
         )
@@ -171,14 +170,12 @@ def show_grid(
     Raises
     ------
     ValueError
-        If a map holds NaN or does not fit its picture.
+        If a map holds NaN or does not fit its picture, or there are not as many rows as titles.
     """
     cells = [[panel and _Cell(panel, reduce) for panel in row] for row in rows]
     shown = [cell for row in cells for cell in row if cell]
     if not shown:
         raise ValueError("expected at least one panel, got none")
-    if row_titles is not None and len(row_titles) != len(cells):
-        raise ValueError(f"{len(cells)} rows but {len(row_titles)} row titles")
     used = _set_scales(cells, scale, clip_percentile)
     fig, maps = _lay_out(cells, row_titles, panel_width), [cell for cell in shown if cell.has_map]
     alt = f"Rows: {', '.join(row_titles)}. " if row_titles else ""
@@ -244,12 +241,9 @@ def _lay_out(
     full = max(left + ncols * (width + _GAP) + 0.2, 4.5)
     fig = CourseFigure(figsize=(full, height), layout="constrained")
     fig.get_layout_engine().set(w_pad=_GAP / 2, h_pad=0.05, wspace=0.0, hspace=0.0)
-    grid = fig.subplots(len(cells), ncols, squeeze=False, height_ratios=aspects)
+    bare = {"xticks": [], "yticks": [], "anchor": "NW", "frame_on": False}
+    grid = fig.subplots(len(cells), ncols, squeeze=False, height_ratios=aspects, subplot_kw=bare)
     for axes, row, title in zip(grid, cells, titles or [""] * len(cells), strict=True):
-        for panel in axes:
-            panel.set(xticks=[], yticks=[], anchor="NW", facecolor="none")
-            panel.grid(visible=False)
-            panel.spines[:].set_visible(False)
         for panel, cell in zip(axes, row, strict=False):
             if cell:
                 cell.draw(panel)
@@ -313,11 +307,7 @@ def show_attributions(
         If there are no maps, or one holds NaN or infinite values or does not fit the image.
     """
     if not isinstance(maps, Mapping):
-        if not isinstance(maps, list | tuple):
-            array = to_numpy(maps)
-            many = array.ndim == 4 or (array.ndim == 3 and not _is_one_picture(array.shape))
-            maps = list(array) if many else [array]
-        maps = {f"Map {number}": values for number, values in enumerate(maps, start=1)}
+        maps = {f"Map {number}": values for number, values in enumerate(_each(maps), start=1)}
     if not maps or not set(notes or {}) <= set(maps):
         raise ValueError(f"expected maps by name and notes for some, got {list(maps)}, {notes}")
     panels = [Panel(image_title, image, mask=mask)]
@@ -326,15 +316,16 @@ def show_attributions(
     return show_grid(_in_rows(panels, ncols), **options)
 
 
-def _is_one_picture(shape: Sequence[int]) -> bool:
-    """Whether an array of this shape is a picture, and not a sequence of pictures."""
-    return len(shape) == 2 or (len(shape) == 3 and (shape[0] in (1, 3) or shape[2] in (1, 3, 4)))
+def _each(given: Any) -> list[Any]:
+    """Return a list of pictures or maps, from one, a batch or a sequence of them."""
+    given = getattr(given, "attributions", given)
+    shape = getattr(given, "shape", ())
+    flat = len(shape) == 3 and (shape[0] in (1, 3) or shape[2] in (1, 3, 4))
+    return [given] if len(shape) == 2 or flat or isinstance(given, Image.Image) else list(given)
 
 
 def _in_rows(panels: Sequence[Panel], ncols: int | None) -> list[list[Panel]]:
     """Cut a list of panels into rows of nearly equal length, of at most five."""
-    if ncols is not None and ncols < 1:
-        raise ValueError(f"ncols={ncols}: expected at least 1")
     length = -(-len(panels) // -(-len(panels) // 5)) if ncols is None or ncols > 5 else ncols
     return [list(panels[start : start + length]) for start in range(0, len(panels), length)]
 
@@ -367,8 +358,7 @@ def show_gallery(
     """
     if isinstance(images, Mapping):
         titles, images = [str(name) for name in images], list(images.values())
-    elif isinstance(images, Image.Image) or _is_one_picture(getattr(images, "shape", ())):
-        images = [images]
+    images = _each(images)
     titles, notes = (texts or [""] * len(images) for texts in (titles, notes))
     if not 0 < len(images) == len(titles) == len(notes):
         raise ValueError(

@@ -30,10 +30,9 @@ MAGNITUDE, INK, MUTED, FAINT, TRACK, PAPER = (
 )  # fmt: skip
 #: Controls, and lines that are not highlighted.
 CONTROL = "#8b95a1"
-#: Lines and markers that stand for different things (Okabe & Ito 2008, without yellow, which is too
+#: Lines that stand for different things (Okabe & Ito 2008, without yellow, which is too
 #: light for lines on white), in the order in which they are used.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#a8437f", "#3d4654", "#e69f00", "#56b4e9")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 #: Sizes of text in points: legible when a figure fills a slide.
 SIZE_TITLE, SIZE_PANEL, SIZE_TEXT, SIZE_NOTE = 15.0, 12.0, 11.5, 10.0
@@ -41,7 +40,6 @@ SIZE_TITLE, SIZE_PANEL, SIZE_TEXT, SIZE_NOTE = 15.0, 12.0, 11.5, 10.0
 WIDTH, DPI, SCREEN_DPI = 9.6, 120, 100
 
 _THEME = {
-    "savefig.dpi": DPI,
     "font.size": SIZE_TEXT,
     "text.color": INK,
     "axes.titlesize": SIZE_PANEL,
@@ -52,14 +50,9 @@ _THEME = {
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": True,
     "grid.color": TRACK,
     "xtick.labelsize": SIZE_NOTE,
     "ytick.labelsize": SIZE_NOTE,
-    "xtick.major.size": 3.0,
-    "ytick.major.size": 3.0,
-    "xtick.minor.size": 0.0,
-    "ytick.minor.size": 0.0,
     "lines.linewidth": 2.2,
     "legend.frameon": False,
     "legend.fontsize": SIZE_NOTE,
@@ -68,7 +61,7 @@ _THEME = {
 
 def apply() -> None:
     """Set seaborn's theme with the course's colours and sizes; `plots` does so when imported."""
-    sns.set_theme(style="ticks", palette=SERIES, color_codes=False, rc=_THEME)
+    sns.set_theme(style="whitegrid", palette=SERIES, color_codes=False, rc=_THEME)
 
 
 @functools.cache
@@ -102,12 +95,9 @@ def format_number(value: float, digits: int = 3) -> str:
 def format_percent(fraction: float) -> str:
     """Write a fraction as per cent; never rounds to a 0 or 100 that it is not."""
     percent = 100 * float(fraction)
-    ends = {
-        percent != percent: "nan",
-        0 < percent < 0.05: "< 0.1 %",
-        99.95 <= percent < 100: "> 99.9 %",
-    }
-    return ends.get(True) or f"{percent:.1f} %".replace("-", "−")
+    if 0 < percent < 0.05:
+        return "< 0.1 %"
+    return "> 99.9 %" if 99.95 <= percent < 100 else f"{percent:.1f} %".replace("-", "−")
 
 
 def wrap(text: str, width: float, size: float) -> str:
