@@ -79,9 +79,8 @@ def explore(draw: Callable[..., Any], **controls: Any) -> None:
     figure = draw(**{name: knob.value for name, knob in knobs.items()})
     for knob in knobs.values():  # before the output listens, which would swallow the message
         knob.observe(clear, names="value")
-    output = ipywidgets.interactive_output(redraw, knobs)
     row = ipywidgets.HBox(list(knobs.values()), layout={"flex_flow": "row wrap"})
-    display(ipywidgets.VBox([row, output]))
+    display(ipywidgets.VBox([row, ipywidgets.interactive_output(redraw, knobs)]))
     data, metadata = figure.mime_bundle()
     handle.display(data, metadata=metadata, raw=True)
 
@@ -127,11 +126,10 @@ def explore_integrated_gradients(
             caption=f"{network.caption}. {steps} gradients, {rule}.", display=False,
         )  # fmt: skip
 
-    names = [*photos.photo_names("imagenet"), *photos.photo_names("skimage")]
-    others = [(name, name) for name in names if name != photo]
-    first = photo if isinstance(photo, str) else "your photograph"
+    names = photos.photo_names("imagenet") + photos.photo_names("skimage")
+    first = (photo if isinstance(photo, str) else "your photograph", photo)
     explore(
-        draw, photo=ipywidgets.Dropdown(options=[(first, photo), *others]),
+        draw, photo=ipywidgets.Dropdown(options=[first, *((n, n) for n in names if n != photo)]),
         upload=ipywidgets.FileUpload(accept="image/*", description="your own photo"),
         guess=[1, 2, 3, 4, 5], baseline=list(baselines),
         rule=sorted(attribution.METHODS, key="gausslegendre".__ne__),

@@ -35,9 +35,9 @@ def _channels_first(array: NDArray, name: str, is_tensor: bool = True) -> NDArra
     if array.ndim == 2:
         return array[None]
     if array.ndim != 3 or array.size == 0 or array.dtype.kind not in "biuf":
-        advice = "; pick one of the batch, e.g. images[0]" if array.ndim == 4 else ""
-        given = f"{array.dtype} {array.shape}"
-        raise ValueError(f"{name}: expected (C, H, W) or (H, W), got {given}{advice}")
+        hint = "; pick one of the batch, e.g. images[0]" if array.ndim == 4 else ""
+        given = f"{array.dtype} {array.shape}{hint}"
+        raise ValueError(f"{name}: expected (C, H, W) or (H, W), got {given}")
     # a tensor (3, W, 3) has channels first, an array of that shape three rows of pixels
     last = array.shape[2] in (1, 3) and (array.shape[0] not in (1, 3) or not is_tensor)
     return np.moveaxis(array, -1, 0) if last else array

@@ -145,8 +145,7 @@ def finish(
 def _add_title(fig: Figure, title: str) -> None:
     """Write a heading, and make room for it."""
     text = style.wrap(title, fig.get_figwidth() - 0.3, style.SIZE_TITLE)
-    look = {"fontsize": style.SIZE_TITLE, "fontweight": "bold"}
-    fig.suptitle(text, x=0.01, ha="left", **look)
+    fig.suptitle(text, x=0.01, ha="left", fontsize=style.SIZE_TITLE, fontweight="bold")
     fig.set_figheight(fig.get_figheight() + style.height_of(text, style.SIZE_TITLE))
 
 

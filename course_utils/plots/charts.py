@@ -72,9 +72,9 @@ def _plot_lines(
         axes.set_yscale("log")
     _as_percent(*(getattr(axes, f"{axis}axis") for axis in percent))
     if reference:
-        place = {"xycoords": ("axes fraction", "data"), "va": "bottom", "color": style.MUTED}
+        place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
         axes.axhline(reference[0], color=style.MUTED, lw=1.2, ls="--", zorder=1)
-        axes.annotate(reference[1], (0.01, reference[0]), fontsize=10, **place)
+        axes.annotate(reference[1], (1, reference[0]), color=style.MUTED, fontsize=10, **place)
     _label_ends(axes, ends)
     note = "Grey: for comparison." if faded else ""
     if most > 2:
