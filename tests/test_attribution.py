@@ -489,6 +489,7 @@ def test_what_is_passed_in_is_left_alone(explain, activation, requires_grad, err
     assert _state(model, *passed) == before
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # half a tqdm bar
 @each_method
 @quickly
 @given(moment=st.integers(0, 1500))

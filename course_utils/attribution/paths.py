@@ -142,13 +142,15 @@ def integrated_gradients(
     attributions = torch.empty_like(inputs, memory_format=torch.contiguous_format)
     with _progress_bar(progress, len(inputs) * n_steps, "Integrated gradients") as bar:
         for images in torch.arange(len(inputs)).split(max(1, path.chunk_size // n_steps)):
-            integral = 0.0
+            difference = path.difference(images)
+            integral = torch.zeros_like(difference, dtype=path.precise)
             for steps in torch.arange(n_steps).split(path.chunk_size):
                 _, _, gradients = path.follow(images, alphas[steps])
-                gradients = gradients.to(path.precise)
-                integral += torch.einsum("s,ns...->n...", weights[steps].to(gradients), gradients)
+                # one by one: a copy of all of them in double precision would cost memory
+                for gradient, weight in zip(gradients.unbind(1), weights[steps], strict=True):
+                    integral.add_(gradient, alpha=float(weight))
                 bar.update(len(images) * len(steps))
-            attributions[images] = (integral * path.difference(images)).to(inputs)
+            attributions[images] = (integral * difference).to(inputs)
     delta = attributions.flatten(1).sum(1, dtype=path.precise) - path.score_differences
     return PathAttribution(attributions, delta.to(inputs))
 
