@@ -35,8 +35,13 @@ def main() -> int:
         report["benchmarks"][path.stem] = {
             "seconds": round(time.monotonic() - start, 1),
             "bars hold": running.returncode == 0,
+            "status": running.returncode,
             "printed": lines,
         }
+        if running.returncode not in (0, 1):
+            print(
+                f"  {path.stem} ended with status {running.returncode}: killed, or an error above"
+            )
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     failed = [name for name, found in report["benchmarks"].items() if not found["bars hold"]]
