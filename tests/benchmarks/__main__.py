@@ -39,9 +39,7 @@ def main() -> int:
             "printed": lines,
         }
         if running.returncode not in (0, 1):
-            print(
-                f"  {path.stem} ended with status {running.returncode}: killed, or an error above"
-            )
+            print(f"  {path.stem} ended with status {running.returncode}: an error, or killed")
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=1, ensure_ascii=False), encoding="utf-8")
     failed = [name for name, found in report["benchmarks"].items() if not found["bars hold"]]
