@@ -391,6 +391,8 @@ def _freeze(model: nn.Module, parts: Freeze) -> list[nn.Module]:
 
 def _make_rule(model: nn.Module, optimizer: Rule | None, learning_rate: float | None) -> Optimizer:
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if isinstance(optimizer, str):
+        raise TypeError(f"optimizer={optimizer!r}: pass an optimizer, such as torch.optim.Adam(…)")
     if optimizer is None:
         return torch.optim.Adam(learning, lr=1e-3 if learning_rate is None else learning_rate)
     rule = optimizer if isinstance(optimizer, Optimizer) else optimizer(learning)

@@ -266,6 +266,12 @@ def test_the_likely_cause_of_a_loss_that_is_not_finite():
         fit(model, bytes_, epochs=1)
 
 
+def test_an_optimizer_by_name_is_told_what_to_pass():
+    data = [(torch.zeros(4, 2), torch.zeros(4).long())]
+    with pytest.raises(TypeError, match=r"optimizer='adam': pass an optimizer"):
+        fit(nn.Linear(2, 2), data, epochs=1, optimizer="adam", progress=False)
+
+
 def test_a_last_batch_of_one_picture():
     with pytest.raises(ValueError, match="batch 3, epoch 1: one picture.*drop_last=True"):
         fit(small(), cut(points(65)), epochs=1)
