@@ -66,7 +66,8 @@ class Asset:
     size : int or None
         Bytes, where known.
     unpacked : sequence of str
-        Patterns of which one fits a file or folder in an unpacked copy.
+        Patterns of which one fits a file or folder in an unpacked copy, or is the name of another
+        .zip with the same pictures.
     about : mapping
         For people: licence, citation, note.
     """
@@ -178,6 +179,8 @@ def _copies(entry: Asset) -> Iterator[tuple[Path, str]]:
                 for path in sorted(folder.glob("*/" * level + pattern)):
                     if pattern == entry.file:
                         yield path, _problem(path, entry)
+                    elif pattern.endswith(".zip"):  # the same pictures, packed by somebody else
+                        yield path, archives.problem(path)
                     elif ".unpacking-" not in str(path):
                         yield path.parents[pattern.count("/")], ""
 
