@@ -156,6 +156,8 @@ def test_what_leaks_in_is_left_out(monkeypatch):
 
 def test_every_part_of_test_runs_whatever_fails(monkeypatch, capsys, tmp_path: Path):
     calls = []
+    for name in ("HERE", "LESSONS", "PROFILE"):  # as the tests may have been called with
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tasks, "install", lambda venv: tmp_path / "bin" / "python")
     monkeypatch.setattr(tasks.shutil, "rmtree", lambda *arguments, **options: None)
     monkeypatch.setattr(tasks, "check_settings", lambda: None)
