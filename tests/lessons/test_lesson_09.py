@@ -1,8 +1,9 @@
-"""Lesson 09: its functions against Captum, scikit-learn, planted answers, and on ResNet18."""
+"""Lesson 09: its functions against Captum, planted answers, and on the bundled networks."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,131 +14,81 @@ from torch import nn
 
 import course_utils as cu
 
-CPU = SimpleNamespace(device=torch.device("cpu"), choose=lambda **sizes: sizes["fast"])
+CPU = SimpleNamespace(device=torch.device("cpu"))
 PIXELS = torch.Generator().manual_seed(0)
 
 
-class Tiny(nn.Module):
-    """Two convolutions, averaged: what every network of the lesson is, but small."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.early = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(inplace=True))
-        self.late = nn.Sequential(nn.Conv2d(8, 6, 3, 2, 1), nn.BatchNorm2d(6), nn.ReLU6())
-        self.end = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-    def forward(self, images):
-        return self.end(self.late(self.early(images)))
-
-
 @pytest.fixture(scope="module")
-def lesson():
-    """Execute the lesson's definitions, with the settings that its cells make for them."""
-    neutral = torch.zeros(1, 3, 1, 1)
-    names = definitions("09", run=CPU, mean=neutral, std=neutral + 1, val=None, test=None)
-    names["augment"] = cu.Augment(flip=0.5, rotation=15)
-    names["generator"] = torch.Generator().manual_seed(0)
-    return names
+def lesson() -> dict[str, Any]:
+    return definitions("09", run=CPU, size=96)
 
 
-@pytest.fixture
-def tiny():
+def with_head(net: cu.Network) -> nn.Module:
+    """Give a pretrained network a head for three classes, as the lesson does."""
     torch.manual_seed(0)
-    backbone = Tiny().requires_grad_(False).eval()
-    head = nn.Linear(6, 3)
-    images = torch.rand(5, 3, 32, 32, generator=PIXELS)
-    return backbone, head, images
+    old = net.layer("head")
+    new = nn.Linear(old.in_features, 3) if isinstance(old, nn.Linear) else None
+    assert new is not None, "the last layer is linear"
+    net.model.set_submodule(net.layers.head, new)
+    return new
 
 
-# ------------------------------------------------------------------------------ training
+# ------------------------------------------------------------------------------ maps
 
 
-def test_the_lessons_head_is_the_one_of_fit_head(lesson):
-    features = torch.randn(90, 12, generator=torch.Generator().manual_seed(1))
-    labels = (features[:, :3]).argmax(dim=1)
-    ours = lesson["train_head"](features, labels, 3, epochs=4, seed=5)
-    theirs = cu.fit_head(features, labels, classes=3, epochs=4, seed=5, progress=False).head
-    torch.testing.assert_close(ours.weight, theirs.weight)
-    torch.testing.assert_close(ours.bias, theirs.bias)
-    other = lesson["train_head"](features, labels, 3, epochs=4, seed=6)
-    assert not torch.allclose(ours.weight, other.weight)
+@pytest.fixture(params=["resnet18", "efficientnet_lite0"])
+def network(request, load_named):
+    if request.param == "resnet18":
+        return load_named("resnet18")
+    return cu.load_network(request.param, source="embedded", device="cpu", verbose=False)
 
 
-def test_changed_copies_are_new_pictures_of_the_same_kind(lesson):
-    images = torch.randint(0, 256, (300, 3, 16, 16), dtype=torch.uint8, generator=PIXELS)
-    labels = torch.arange(300)
-    changed, same = lesson["changed_copy"](images, labels)
-    assert changed.dtype == torch.uint8
-    assert changed.shape == images.shape
-    assert same is labels
-    assert (changed != images).flatten(1).any(dim=1).float().mean() > 0.9
+def test_signed_maps_are_captums_and_add_up_to_the_logit(lesson, network):
+    from torchvision.models.feature_extraction import create_feature_extractor
 
-
-def test_report_is_scikit_learns(lesson):
-    random = np.random.default_rng(0)
-    labels, scores = torch.tensor(random.integers(0, 3, 200)), torch.tensor(random.random((200, 3)))
-    found = cu.Evaluation(labels, scores.float().softmax(dim=1), ("a", "b", "c"))
-    expected = found.report[["precision", "recall", "f1"]].to_numpy()
-    np.testing.assert_allclose(lesson["report"](found.confusion), expected, atol=1e-12)
-    never = lesson["report"](np.array([[3, 0], [2, 0]]))  # a class that is never predicted
-    np.testing.assert_allclose(never[1], [0, 0, 0])
-
-
-# ------------------------------------------------------------------------------ Grad-CAM
-
-
-def test_signed_grad_cam_is_captums_and_adds_up_to_the_logit(lesson, tiny):
-    backbone, head, images = tiny
-    model = nn.Sequential(backbone, head).eval()
-    for target in range(3):
-        ours = lesson["signed_grad_cam"](model, "0.late", images[:1], target)
-        captum = LayerGradCam(model, backbone.late).attribute(images[:1].clone(), target)
-        torch.testing.assert_close(ours, captum)
-        logit = model(images[:1])[0, target]
-        torch.testing.assert_close(ours.sum() + head.bias[target], logit)
-    early = lesson["signed_grad_cam"](model, "0.early.0", images[:1], 0)  # an in-place ReLU follows
-    captum = LayerGradCam(model, backbone.early[0]).attribute(images[:1].clone(), 0)
-    torch.testing.assert_close(early, captum)
-    assert not any(module._forward_hooks for module in model.modules())
-
-
-def front_and_last(lesson, backbone, layer, images):
-    """Cut a network in front of a layer, as the lesson's cells do."""
-    front = lesson["Front"](backbone, layer)
+    head, model, layer = with_head(network), network.model, network.layers.grad_cam
+    stages = [name for name, _ in model.named_children()]
+    before = stages[stages.index(layer) - 1]
+    body = create_feature_extractor(model, {before: "before", layer: "maps"})
+    lesson.update(net=network, body=body)
+    images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=PIXELS)
+    seen = lesson["look"](images)
+    x = lesson["prepare"](images)
+    maps = lesson["signed_maps"](seen["maps"], head.weight.detach())
     with torch.no_grad():
-        shape = tuple(front(images).shape[1:])
-        entering = front(images).flatten(1)
-    assert not backbone.get_submodule(layer)._forward_pre_hooks
-    return entering, nn.Sequential(nn.Unflatten(1, shape), backbone.get_submodule(layer))
+        logits = model(x)
+        entered = model.get_submodule(layer)(seen["before"])
+    torch.testing.assert_close(entered, seen["maps"], rtol=1e-3, atol=1e-4)
+    sums = maps.sum(dim=(2, 3)) + head.bias.detach()
+    torch.testing.assert_close(sums, logits, rtol=1e-3, atol=1e-3)
+    for target in range(3):
+        captum = LayerGradCam(model, model.get_submodule(layer)).attribute(x.clone(), target)
+        expected = captum.detach()[:, 0]
+        torch.testing.assert_close(maps[:, target], expected, rtol=1e-3, atol=1e-5)
 
 
-def test_class_maps_are_grad_cam_of_every_picture_and_class(lesson, tiny):
-    backbone, head, images = tiny
-    entering, lesson["last"] = front_and_last(lesson, backbone, "late", images)
-    maps = lesson["class_maps"](entering, head.weight)
-    model = nn.Sequential(backbone, head)
-    for index in range(len(images)):
-        for target in range(3):
-            one = lesson["signed_grad_cam"](model, "0.late", images[index : index + 1], target)
-            torch.testing.assert_close(maps[index, target], one[0, 0])
+def test_a_common_row_changes_maps_and_no_probability(lesson):
+    maps, weight = torch.rand(4, 6, 2, 3, generator=PIXELS), torch.randn(3, 6, generator=PIXELS)
+    moved = weight + 0.7
+    signed = lesson["signed_maps"]
+    features = maps.mean(dim=(2, 3))
+    chance, same = ((features @ w.T).softmax(dim=1) for w in (weight, moved))
+    torch.testing.assert_close(chance, same)
+    assert (signed(maps, moved) - signed(maps, weight)).abs().min() > 0
+    centred = [w - w.mean(dim=0) for w in (weight, moved)]
+    torch.testing.assert_close(*(signed(maps, w) for w in centred))
 
 
-def test_a_centred_head_has_the_same_probabilities_and_unique_maps(lesson, tiny):
-    backbone, head, images = tiny
-    entering, lesson["last"] = front_and_last(lesson, backbone, "late", images)
-    features = backbone(images)
-    before = head(features).softmax(dim=1)
-    raw = lesson["class_maps"](entering, head.weight)
-    shifted = nn.Linear(6, 3)
-    shifted.load_state_dict({"weight": head.weight + 0.3, "bias": head.bias})
-    torch.testing.assert_close(shifted(features).softmax(dim=1), before)
-    moved = lesson["class_maps"](entering, shifted.weight)
-    assert (moved - raw).abs().max() > 0.2 * raw.abs().max(), "equal probabilities, other maps"
-    ours, theirs = (lesson["centred"](one) for one in (head, shifted))
-    torch.testing.assert_close(ours(features).softmax(dim=1), before)
-    maps = [lesson["class_maps"](entering, one.weight) for one in (ours, theirs)]
-    torch.testing.assert_close(*maps)
-    torch.testing.assert_close(maps[0], raw - raw.mean(dim=1, keepdim=True))
+def test_class_maps_take_each_pictures_own_head_and_class(lesson):
+    maps, weights = torch.rand(5, 6, 4, 4, generator=PIXELS), torch.randn(5, 3, 6, generator=PIXELS)
+    target = torch.tensor([0, 2, 1, 1, 0])
+    lesson.update(maps=maps, every=torch.arange(5))
+    found = lesson["class_maps"](weights, target)
+    assert found.shape == (5, 1, 32, 32)
+    for i in range(5):
+        one = lesson["signed_maps"](maps[[i]], weights[i])[:, [target[i]]]
+        large = nn.functional.interpolate(one, 32, mode="bilinear").clamp(min=0)
+        torch.testing.assert_close(found[[i]], large)
 
 
 # ------------------------------------------------------------------------------ measures
@@ -149,6 +100,15 @@ def test_mean_intensity_knows_neither_place_nor_strength(lesson):
     blob[2] = 9 * blob[0] - 5 * blob[1]
     np.testing.assert_allclose(lesson["mean_intensity"](blob), 0.25)
     assert lesson["mean_intensity"](torch.zeros(1, 8, 8)) == 0
+
+
+def test_share_on_animal_is_relevance_mass(lesson):
+    maps, masks = torch.rand(6, 1, 8, 8, generator=PIXELS), torch.zeros(6, 8, 8, dtype=torch.bool)
+    masks[:, 2:5, 1:7] = True
+    lesson["masks"] = masks
+    expected = cu.evaluation.relevance_mass(maps, masks).share
+    np.testing.assert_allclose(lesson["share_on_animal"](maps), expected, rtol=1e-5)
+    np.testing.assert_allclose(lesson["share_on_animal"](0 * maps), 0)
 
 
 def confounded(effect: float, seed: int = 0):
@@ -191,112 +151,21 @@ def test_p_values_are_uniform_where_there_is_nothing_to_find(lesson):
     assert np.mean(np.array(drawn) < 0.1) < 0.25
 
 
-def test_difference_is_wrong_minus_right(lesson):
-    rows = np.array([[1.0, 1], [3.0, 1], [1.0, 0]])
-    assert lesson["difference"](rows) == 1
-    assert np.isnan(lesson["difference"](rows[:2]))
+# ------------------------------------------------------------------------------ exercises
 
 
-# ------------------------------------------------------------------------------ pictures
+def test_exercises_have_answers_that_pass(lesson, capsys):
+    """Stratify with scikit-learn; the map of a difference is linear in the weight."""
+    from sklearn.model_selection import train_test_split
 
-
-def test_enlarging_keeps_pictures_upright_and_bright(lesson):
-    pictures = np.zeros((2, 32, 32, 3), np.uint8)
-    pictures[:, :16, :, 0] = 200
-    lesson["size"] = 224
-    larger = lesson["enlarged"](pictures)
-    assert larger.shape == (2, 3, 224, 224)
-    assert larger.dtype == torch.uint8
-    assert (larger[:, 0, :100] == 200).all()
-    assert not larger[:, 0, 130:].any()
-    assert not larger[:, 1:].any()
-
-
-def test_the_small_network_can_learn(lesson):
-    torch.manual_seed(0)
-    cnn = lesson["small_cnn"](3)
-    images = torch.rand(24, 3, 32, 32, generator=PIXELS)
-    labels = torch.arange(24) % 3
-    images[range(24), labels] += 1
-    history = cu.fit(cnn, [(images, labels)], epochs=12, learning_rate=1e-2, progress=False)
-    assert history.train_accuracy[-1] > 0.9
-
-
-def test_training_mode_shows_in_the_hits(lesson, tiny):
-    """Where brightness makes the class, normalising a batch of one class takes the class away."""
-    backbone, _, _ = tiny
-    labels = torch.arange(3).repeat_interleave(20)
-    noise = torch.rand(60, 3, 32, 32, generator=PIXELS)
-    images = (noise * (labels + 0.5)[:, None, None, None] * 100).byte()
-    with torch.no_grad():
-        features = backbone(images / 255)
-    options = {"epochs": 60, "learning_rate": 0.3, "progress": False}
-    head = cu.fit_head(features, labels, **options).head
-    lesson.update(images=images, labels=labels, head=head)
-    groups = list(torch.arange(60).split(20))
-    assert lesson["hits"](backbone, groups) > 0.9
-    assert lesson["hits"](backbone.train(), groups) < 0.6
-
-
-# ------------------------------------------------------------------------------ ResNet18 itself
-
-
-def test_every_step_of_the_lesson_on_resnet18(lesson, load_named):
-    net = load_named("resnet18")
-    images = torch.randint(0, 256, (6, 3, 96, 96), dtype=torch.uint8, generator=PIXELS)
-    labels = torch.arange(6) % 3
-    mean, std = (
-        torch.tensor(v).view(1, 3, 1, 1) for v in (net.preprocess.mean, net.preprocess.std)
-    )
-    lesson.update(mean=mean, std=std)
-    features = cu.extract_features(net, (images, labels), progress=False)
-    assert features.features.shape == (6, 512)
-    head = cu.fit_head(*features, classes=3, epochs=1, progress=False).head
-    lesson["centred"](head)
-    backbone = cu.backbone_of(net)
-    model = nn.Sequential(backbone, head).eval()
-    layer = net.layers.grad_cam
-    pictures = lesson["normalised"](images)
-    torch.testing.assert_close(model(pictures), head(features.features), rtol=1e-3, atol=1e-3)
-
-    ours = lesson["signed_grad_cam"](model, f"0.{layer}", pictures[:1], 1)
-    captum = LayerGradCam(model, model.get_submodule(f"0.{layer}"))
-    torch.testing.assert_close(ours, captum.attribute(pictures[:1].clone(), 1))
-    entering, lesson["last"] = front_and_last(lesson, backbone, layer, pictures)
-    maps = lesson["class_maps"](entering, head.weight)
-    torch.testing.assert_close(maps[0, 1], ours[0, 0], rtol=1e-3, atol=1e-5)
-
-    tail = nn.Sequential(lesson["last"], nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
-    torch.testing.assert_close(tail(entering), model(pictures), rtol=1e-3, atol=1e-3)
-    tail.requires_grad_(True)
-    norms = [module for module in tail.modules() if isinstance(module, nn.BatchNorm2d)]
-    assert norms, "the last stage of ResNet18 has batch normalisation"
-    means = [norm.running_mean.clone() for norm in norms]
-    before = tail[0][1][0].conv1.weight.clone()
-    cu.fit(tail, [(entering, labels)], epochs=1, freeze=norms, progress=False)
-    assert not torch.equal(before, tail[0][1][0].conv1.weight), "the stage learns"
-    for norm, mean_before in zip(norms, means, strict=True):
-        assert torch.equal(norm.running_mean, mean_before), "and its statistics do not"
-
-
-@pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_lite0"])
-def test_the_maps_add_up_to_the_logit_on_the_bundled_networks(lesson, name):
-    net = cu.load_network(name, source="embedded", device="cpu", verbose=False)
-    torch.manual_seed(0)
-    pictures = torch.randn(2, 3, 96, 96)
-    backbone = cu.backbone_of(net)
-    with torch.no_grad():
-        head = nn.Linear(backbone(pictures).shape[1], 3)
-    model = nn.Sequential(backbone, head).eval()
-    ours = lesson["signed_grad_cam"](model, f"0.{net.layers.grad_cam}", pictures[:1], 2)
-    captum = LayerGradCam(model, model.get_submodule(f"0.{net.layers.grad_cam}"))
-    torch.testing.assert_close(ours, captum.attribute(pictures[:1].clone(), 2))
-    entering, lesson["last"] = front_and_last(lesson, backbone, net.layers.grad_cam, pictures)
-    maps = lesson["class_maps"](entering, head.weight)
-    with torch.no_grad():
-        logits = model(pictures)
-    sums = maps.sum(dim=(2, 3)) + head.bias.detach()
-    torch.testing.assert_close(sums, logits, rtol=1e-3, atol=1e-3)
-    # behind SqueezeNet's maps lies one more ReLU, whose gradient is 0 where they are 0
-    same = torch.allclose(maps[0, 2], ours[0, 0], rtol=1e-3, atol=1e-4)
-    assert same == (name != "squeezenet1_1")
+    labels = np.repeat([0, 1, 2], 100)
+    train, rest = train_test_split(np.arange(300), train_size=0.7, stratify=labels, random_state=0)
+    val, test = train_test_split(rest, train_size=0.5, stratify=labels[rest], random_state=0)
+    counts = [np.bincount(labels[part]).tolist() for part in (train, val, test)]
+    assert counts == [[70] * 3, [15] * 3, [15] * 3]
+    maps, weight = torch.rand(4, 6, 2, 3, generator=PIXELS), torch.randn(3, 6, generator=PIXELS)
+    signed = lesson["signed_maps"]
+    expected = signed(maps, weight)[:, 0] - signed(maps, weight)[:, 1]
+    answer = signed(maps, weight[[0]] - weight[[1]])[:, 0]
+    assert cu.check("map of a difference", answer, expected)
+    assert "✓" in capsys.readouterr().out
