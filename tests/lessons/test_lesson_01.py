@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from _lessons import definitions
 from captum.attr import DeepLift, IntegratedGradients, NoiseTunnel, Saliency
 from torch import nn
 
 import course_utils as cu
 
-CIFAR10 = Path(__file__).resolve().parents[2] / "shared" / "data" / "cifar10_jpeg.zip"
 TARGETS = torch.tensor([3, 0, 7])
 
 
 @pytest.fixture(scope="module")
-def lesson():
-    return SimpleNamespace(**definitions("01"))
-
-
-@pytest.fixture(scope="module")
 def model():
-    """Build the tutorial's CNN in double precision, with weights large enough to matter."""
+    """Build the lesson's CNN in double precision, with weights large enough to matter."""
     torch.manual_seed(0)
-    network = cu.tutorial_cnn().double().eval().requires_grad_(False)
+    network = definitions("01")["CNN"]().double().eval().requires_grad_(False)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.weight.mul_(2)
     return network
+
+
+@pytest.fixture(scope="module")
+def lesson(model):
+    return SimpleNamespace(**definitions("01", model=model))
 
 
 @pytest.fixture(scope="module")
@@ -57,52 +54,26 @@ def captum_deeplift(model, x, start):
         return DeepLift(model).attribute(x.clone(), start.clone(), target=TARGETS).detach()
 
 
-# --- training -------------------------------------------------------------------------------------
+def test_the_network_takes_the_weights_that_come_with_the_course(lesson):
+    stored, network = cu.load_checkpoint("cifar10_tutorial_cnn", device="cpu"), lesson.CNN()
+    network.load_state_dict(stored.model.state_dict())
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(network(images), stored.model(images))
 
 
-def test_the_loop_is_the_one_of_fit(lesson):
+def test_training_lowers_the_loss_epoch_by_epoch(lesson):
     torch.manual_seed(0)
-    batches = [(torch.randn(8, 6), torch.randint(3, (8,))) for _ in range(5)]
-    first, second = nn.Linear(6, 3), nn.Linear(6, 3)
-    second.load_state_dict(first.state_dict())
-    sgd = functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9)
-    loss = lesson.train_epoch(first, batches, sgd(first.parameters()))
-    history = cu.fit(second, batches, epochs=1, optimizer=sgd, device="cpu", progress=False)
-    torch.testing.assert_close(first.weight, second.weight)
-    assert loss == pytest.approx(history.train_loss[0])
-    assert lesson.train_epoch(first, batches, sgd(first.parameters())) < loss
-
-
-def train_on(folder=None, source="embedded", seen=300):
-    splits = cu.load_dataset("cifar10", source, folder=folder, verbose=False, subset=20)
-    sgd = functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9, nesterov=True)
-    normalize = ((0.5,) * 3, (0.5,) * 3)
-    train = definitions("01", seed=0, SGD=sgd, normalize=normalize)["train"]
-    return splits, *train(splits, seen)
-
-
-def test_training_sees_about_as_many_pictures_as_asked():
-    splits, network, history = train_on()
-    assert len(history.epochs) == round(300 / len(splits.train))
-    assert history.restored
-    assert not any(parameter.requires_grad for parameter in network.parameters())
-    assert not network.training
-
-
-@pytest.mark.skipif(not CIFAR10.is_file(), reason=f"no {CIFAR10}")
-def test_training_on_photographs(fresh_assets):
-    splits, network, _ = train_on(CIFAR10, "real")
-    assert splits.source == "real"
-    images, _ = splits.test.to_tensors(progress=False)
-    assert network(images[:2] / 255).shape == (2, 10)
-
-
-# --- gradients ------------------------------------------------------------------------------------
+    labels = torch.arange(40) % 4
+    images = torch.randn(40, 6) + 3 * torch.eye(4, 6)[labels]
+    batches = [(images[i : i + 8], labels[i : i + 8]) for i in range(0, 40, 8)]
+    losses = lesson.train(nn.Linear(6, 4), batches, epochs=6)
+    assert losses.shape == (6,)
+    assert losses[-1] < losses[0]
 
 
 def test_saliency_is_captums(lesson, model, x):
     expected = Saliency(model).attribute(x.clone().requires_grad_(), target=TARGETS)
-    torch.testing.assert_close(lesson.saliency(model, x, TARGETS), expected)
+    torch.testing.assert_close(lesson.gradient(model, x, TARGETS).abs(), expected)
     assert not x.requires_grad
 
 
@@ -113,66 +84,29 @@ def test_integrated_gradients_are_captums_and_complete(lesson, model, x, start):
     )
     torch.testing.assert_close(ours, expected)
     many = lesson.integrated_gradients(model, x, start, TARGETS, 400)
-    rise = change(model, x, start)
-    assert (many.flatten(1).sum(1) - rise).abs().max() < 0.03 * rise.abs().max()
+    assert lesson.missing(many, change(model, x, start)).max() < 0.1
 
 
-def test_delta_is_relative_to_the_change(lesson):
+def test_measures_of_agreement(lesson):
     maps = torch.tensor([[1.0, 2.0], [0.5, 0.0]]).view(2, 1, 1, 2)
-    assert lesson.delta(maps, torch.tensor([2.0, 1.0])).tolist() == [0.5, -0.5]
+    assert lesson.missing(maps, torch.tensor([2.0, 1.0])).tolist() == [0.5, 0.5]
+    assert lesson.differ(torch.tensor([4.0, 1]), torch.tensor([4.0, 2])) == 0.25
+    assert lesson.alike(maps, 2 * maps) == pytest.approx(1)
+    with pytest.raises(AssertionError):
+        lesson.agree(maps, 1.1 * maps)
 
 
-def test_disagreement_is_relative_to_the_largest_value(lesson):
-    assert lesson.disagreement(torch.tensor([4.0, 1]), torch.tensor([4.0, 2])) == 0.25
-
-
-# --- SmoothGrad -----------------------------------------------------------------------------------
-
-
-def test_smoothgrad_is_captums_noise_tunnel(lesson, model, x, start):
-    def explain(images):
-        return lesson.integrated_gradients(model, images, start, TARGETS, 3)
-
+def test_smoothgrad_is_captums_noise_tunnel(lesson, model, x):
     torch.manual_seed(5)
     expected = NoiseTunnel(IntegratedGradients(model)).attribute(
-        x, nt_samples=4, stdevs=0.3, baselines=start, target=TARGETS,
-        n_steps=3, method="riemann_middle",
-    )  # fmt: skip
-    torch.manual_seed(5)
-    noise = torch.normal(0, torch.full((12, 3, 32, 32), 0.3)).view(3, 4, 3, 32, 32).transpose(0, 1)
-    torch.testing.assert_close(
-        lesson.smoothgrad(explain, x, noise).float(), expected.float(), rtol=1e-4, atol=1e-5
+        x, nt_samples=4, stdevs=0.3, target=TARGETS, n_steps=3, method="riemann_middle"
     )
+    torch.manual_seed(5)
+    noise = torch.normal(0, torch.full((3, 4, 3, 32, 32), 0.3)).transpose(0, 1)
+    explain = lesson.ig_of(TARGETS, n_steps=3)
+    ours = lesson.smoothgrad(explain, x, noise)
+    torch.testing.assert_close(ours.float(), expected.float(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(lesson.smoothgrad(explain, x, torch.zeros_like(noise)), explain(x))
-
-
-def test_stratified_places_fall_one_into_each_part(lesson):
-    places = lesson.stratified(10, torch.Generator().manual_seed(0))
-    assert (places * 10).floor().tolist() == list(range(10))
-    assert (places * 10 % 1).std() > 0.1, "random within their parts"
-
-
-def test_pairs_without_noise_are_integrated_gradients(lesson, model, x, start):
-    middles = (torch.arange(6) + 0.5) / 6
-    pairs = lesson.noisy_path(model, x, start, TARGETS, 0.0, middles, torch.Generator())
-    expected = lesson.integrated_gradients(model, x, start, TARGETS, 6)
-    torch.testing.assert_close(pairs, expected, rtol=1e-5, atol=1e-7)
-
-
-def test_pairs_have_the_mean_of_samples_and_steps(lesson):
-    """In closed form: f(x) = x²; with baseline 0, E (x + ε)² = x² + σ²."""
-
-    def square(images):
-        return images.flatten(1) ** 2
-
-    x, zero, target = torch.full((1, 1, 1, 1), 2.0), torch.zeros(1, 1, 1, 1), torch.tensor([0])
-    generator = torch.Generator().manual_seed(0)
-    places = lesson.stratified(6000, generator)
-    pairs = lesson.noisy_path(square, x, zero, target, 0.5, places, generator)
-    assert pairs.item() == pytest.approx(2.0**2 + 0.5**2, abs=0.1)
-
-
-# --- DeepLift -------------------------------------------------------------------------------------
 
 
 def test_deeplift_is_complete_and_the_courses(lesson, model, x, start):
@@ -191,42 +125,23 @@ def test_captum_loses_poolings_rule_after_a_relu(lesson, model, x, start):
         pool = isinstance(layer, nn.MaxPool2d)
         separated.add_module(name, nn.Sequential(lesson.Apart(), layer) if pool else layer)
     torch.testing.assert_close(captum_deeplift(separated, x, start), ours)
-    missing = captum_deeplift(model, x, start).flatten(1).sum(1) - change(model, x, start)
-    assert missing.abs().max() > 0.01 * change(model, x, start).abs().max(), (
-        "Captum is complete here now: section 9 has to be written anew"
-    )
+    missing = lesson.missing(captum_deeplift(model, x, start), change(model, x, start))
+    assert missing.max() > 0.01, "Captum is complete here now: section 6 has to be written anew"
 
 
 def test_captums_deeplift_on_functions_is_gradient_times_input(lesson, model, x):
-    written, zero = lesson.AsInTheTutorial(model).eval(), torch.zeros_like(x)
+    written, zero = lesson.AsInTheTutorial().double().eval(), torch.zeros_like(x)
+    written.load_state_dict(model.state_dict())
     torch.testing.assert_close(written(x), model(x))
     expected = lesson.gradient(model, x, TARGETS) * x
     torch.testing.assert_close(captum_deeplift(written, x, zero), expected)
     assert cu.deeplift(written, x, TARGETS).delta.abs().max() < 1e-9
 
 
-def test_rewired_layers_are_the_same_functions(lesson):
-    images = 4 * torch.randn(2, 3, 13, 11, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(lesson.Clip6()(images), F.relu6(images))
-    pool = nn.MaxPool2d(3, 2)
-    torch.testing.assert_close(lesson.Windows(pool)(images), pool(images))
-
-
-def test_without_obstacles_captum_is_right(lesson, x, start):
-    torch.manual_seed(0)
-    network = nn.Sequential(
-        nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(6, 6, 3),
-        nn.ReLU6(), nn.Flatten(), nn.LazyLinear(10),
-    ).double().eval()  # fmt: skip
-    network(x)
-    network[3].weight.data.mul_(20)  # so that ReLU6 clips
-    rewired = lesson.without_obstacles(network)
-    torch.testing.assert_close(rewired(x), network(x))
-    expected = cu.deeplift(network, x, TARGETS, start)
-    torch.testing.assert_close(captum_deeplift(rewired, x, start), expected.attributions)
-    assert isinstance(network[2], nn.MaxPool2d), "the original stays as it is"
-    missing = captum_deeplift(network, x, start).flatten(1).sum(1) - change(network, x, start)
-    assert missing.abs().max() > 1e-2
+def test_lead_is_a_difference_of_rank_correlations(lesson):
+    lost = np.arange(6.0)
+    rows = np.stack([lost, -lost, [0, 1, 2, 3, 5, 4], lost], axis=1)
+    assert lesson.lead(rows) == pytest.approx(1 - (1 - 6 * 2 / (6 * 35)))
 
 
 @pytest.mark.parametrize("name", ["resnet18"])
