@@ -61,24 +61,17 @@ def check_model(model: Forward, inputs: Tensor) -> None:
         If it is in training mode, or lives on another device or in another floating-point type.
     """
     if not callable(model):
-        raise TypeError(
-            f"model must be a torch.nn.Module or a function from images to class scores, got "
-            f"{type(model).__name__}. For a Network, pass its .model."
-        )
+        got = type(model).__name__
+        raise TypeError(f"model must be a module or a function, got {got}; of a Network its .model")
     if not isinstance(model, nn.Module):
         return
     if model.training or any(m.training and _is_random_in_training(m) for m in model.modules()):
-        raise ValueError(
-            "model is in training mode, where dropout and batch norm make each call give another "
-            "answer. Call model.eval() first."
-        )
+        raise ValueError("model is in training mode, and its answers random: call model.eval()")
     first = next((p for p in model.parameters() if p.is_floating_point()), inputs)
-    if (first.device, first.dtype) != (inputs.device, inputs.dtype):
-        raise ValueError(
-            f"the model is {first.dtype} on {first.device}, the images are {inputs.dtype} on "
-            f"{inputs.device}. Move the images with inputs.to({str(first.device)!r}), and convert "
-            "what is not float32: model.float(), inputs.float()."
-        )
+    has, given = (first.dtype, first.device), (inputs.dtype, inputs.device)
+    if has != given:
+        advice = f"inputs.to({str(first.device)!r}), and model.float(), inputs.float()"
+        raise ValueError(f"the model has {has}, the images have {given} (type, device): {advice}")
 
 
 def _is_random_in_training(module: nn.Module) -> bool:
@@ -100,28 +93,17 @@ def check_images(images: Tensor, name: str = "inputs") -> Tensor:
     if not isinstance(images, Tensor):
         raise TypeError(f"{name} must be a tensor (N, C, H, W), got {type(images).__name__}.")
     if not images.is_floating_point():
-        raise TypeError(
-            f"{name} must be floating point, because integers have no gradient; got "
-            f"{images.dtype}. Convert and normalise the images first."
-        )
+        raise TypeError(f"{name} must be floats, normalised; got {images.dtype}")
     if images.dtype not in PRECISE:
-        raise TypeError(
-            f"{name} are {images.dtype}, too coarse for explanations: results would be off by up "
-            "to tens of per cent. Convert both to float32: model.float(), images.float()."
-        )
+        advice = "convert both to float32: model.float(), images.float()"
+        raise TypeError(f"{name} are {images.dtype}, too coarse for explanations; {advice}")
     if images.ndim != 4 or images.numel() == 0:
-        advice = f" Add the batch dimension with {name}[None]." if images.ndim == 3 else ""
-        raise ValueError(
-            f"{name} must be a batch of at least one image, four dimensions (N, C, H, W), got "
-            f"shape {tuple(images.shape)}.{advice}"
-        )
-    finite = torch.isfinite(images)
-    if not finite.all():
-        bad = int((~finite).sum())
-        raise ValueError(
-            f"{name} hold {bad} values that are NaN or infinite (of {images.numel()}). Look for a "
-            "division by zero in the preprocessing."
-        )
+        advice = f"; add the batch dimension with {name}[None]" if images.ndim == 3 else ""
+        got = tuple(images.shape)
+        raise ValueError(f"{name} must be images (N, C, H, W), one or more, got {got}{advice}")
+    if bad := int((~torch.isfinite(images)).sum()):
+        advice = "is there a division by zero in the preprocessing?"
+        raise ValueError(f"{name} hold {bad} values that are NaN or infinite: {advice}")
     images = images.detach()
     # tensors made under torch.inference_mode() cannot take part in a graph; a copy can
     return images.clone() if images.is_inference() else images
@@ -140,16 +122,12 @@ def expand_baselines(baselines: Baselines, inputs: Tensor) -> Tensor:
     if baselines is None or isinstance(baselines, numbers.Real):
         return check_images(torch.full_like(inputs[:1], float(baselines or 0)), "baselines")
     if not isinstance(baselines, Tensor):
-        raise TypeError(
-            f"baselines must be None (zeros), a number or a tensor, got {type(baselines).__name__}."
-        )
+        got = type(baselines).__name__
+        raise TypeError(f"baselines must be None (zeros), a number or a tensor, got {got}")
     if baselines.shape not in {inputs.shape, inputs[:1].shape}:
-        one = tuple(inputs[:1].shape)
-        allowed = f"{one}" if len(inputs) == 1 else f"{one} or {tuple(inputs.shape)}"
-        raise ValueError(
-            f"baselines must have shape {allowed} to fit the inputs, got {tuple(baselines.shape)}."
-            + (" Add the batch dimension with baselines[None]." if baselines.ndim == 3 else "")
-        )
+        advice = "; add the batch dimension with baselines[None]" if baselines.ndim == 3 else ""
+        shapes = f"the inputs', {tuple(inputs.shape)}, or one image's: {tuple(baselines.shape)}"
+        raise ValueError(f"baselines must have the shape of {shapes}{advice}")
     return check_images(baselines.to(inputs), "baselines")
 
 
@@ -163,18 +141,15 @@ def check_outputs(outputs: Any, n_images: int) -> Tensor:
     ValueError
         If their shape is another.
     """
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != n_images:
-        is_tensor = isinstance(outputs, Tensor)
-        raise (ValueError if is_tensor else TypeError)(
-            f"the model must return one score per class, a tensor ({n_images}, classes) for "
-            f"{n_images} images; it returned "
-            f"{tuple(outputs.shape) if is_tensor else type(outputs).__name__}. "
-            f"{_advise_wrapper(outputs)}"
-        )
+    is_tensor = isinstance(outputs, Tensor)
+    if not is_tensor or outputs.ndim != 2 or len(outputs) != n_images:
+        got = tuple(outputs.shape) if is_tensor else type(outputs).__name__
+        message = f"the model must return one score per class, ({n_images}, classes), not {got}. "
+        raise (ValueError if is_tensor else TypeError)(message + _advise_wrapper(outputs))
     if outputs.dtype not in PRECISE:
+        advice = "compute in float32: model.float(), and no autocast within its forward pass"
         raise TypeError(
-            f"the model returned scores in {outputs.dtype}, too coarse for explanations. Let it "
-            "compute in float32: model.float(), and no autocast within its forward pass."
+            f"the model returned {outputs.dtype}, too coarse for explanations; {advice}"
         )
     return outputs
 
@@ -219,22 +194,14 @@ def check_targets(target: Target, n_images: int, n_classes: int, device: torch.d
     except ValueError:  # lists of unequal lengths
         classes = np.asarray(None)
     if classes.dtype.kind not in "iu":
-        raise TypeError(
-            f"target must be a class index or one per image, got {target!r}. "
-            "network.top_k(images) gives the indices of the predicted classes."
-        )
+        raise TypeError(f"target must be a class index, or one per image, got {target!r}")
     if classes.size not in {1, n_images} or classes.size != max(classes.shape, default=1):
-        raise ValueError(
-            f"target must be one class, or one for each of the {n_images} images; got "
-            f"{classes.size} of shape {classes.shape}. For one-hot targets: target.argmax(1)."
-        )
+        advice = f"of shape {classes.shape}; one-hot targets: target.argmax(1)"
+        raise ValueError(f"target must be one class, or one per image ({n_images}), not {advice}")
     classes = classes.reshape(-1)
-    wrong = (classes < 0) | (classes >= n_classes)
-    if wrong.any():
-        raise IndexError(
-            f"target {classes[wrong][0]} is out of range: the model has {n_classes} outputs, so "
-            f"targets go from 0 to {n_classes - 1}."
-        )
+    if (wrong := classes[(classes < 0) | (classes >= n_classes)]).size:
+        outputs = f"the model has {n_classes} outputs, 0 to {n_classes - 1}"
+        raise IndexError(f"target {wrong[0]} is out of range: {outputs}")
     return torch.tensor(classes.astype(np.int64), device=device).expand(n_images)
 
 
@@ -334,29 +301,20 @@ def check_pixels(images: Tensor, name: str = "images") -> Tensor:
         If they are bytes with the channels last, floats in 0..255, or not finite.
     """
     if images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] not in (1, 3):
-        raise ValueError(
-            f"{name} must be (N, 3, H, W), got {tuple(images.shape)}. If the channels come last, "
-            f"move them with {name}.permute(0, 3, 1, 2)."
-        )
+        advice = f"channels that come last are moved by {name}.permute(0, 3, 1, 2)"
+        raise ValueError(f"{name} must be (N, 3, H, W), got {tuple(images.shape)}; {advice}")
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype == torch.uint8:
         return images
     if not images.is_floating_point():
-        raise TypeError(
-            f"{name} must be uint8 or floats, got {images.dtype}: use .to(torch.uint8)."
-        )
+        raise TypeError(f"{name} must be uint8 or floats, got {images.dtype}: .to(torch.uint8)")
     if images.numel() and not images.max() <= 10:  # normalised pictures stay below 3
-        raise ValueError(
-            f"{name} reach {images.max():.3g}, and floats must be in [0, 1] (or normalised) and "
-            f"finite. Values in 0..255 are divided by 255, or passed as uint8."
-        )
+        advice = "must be finite, in [0, 1] or normalised: divide 0..255 by 255, or pass uint8"
+        raise ValueError(f"{name} reach {images.max():.3g}, and floats {advice}")
     return images
 
 
 def check_share(value: float, name: str) -> float:
     """Return a share, or raise ValueError unless it is at least 0 and below 1."""
     if isinstance(value, bool) or not 0 <= value < 1:
-        raise ValueError(
-            f"{name}={value!r} must be a share, at least 0 and below 1, such as 0.2 for a fifth; "
-            "a number of pictures is no share."
-        )
+        raise ValueError(f"{name}={value!r} must be a share, at least 0 and below 1, as 0.2")
     return value

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,13 +16,9 @@ from torch import Tensor, nn
 from . import checks, runtime
 from .networks import Network
 
-__all__ = ["OPTIMIZERS", "OptimizationError", "Optimized", "Step", "features_of", "optimize"]
+__all__ = ["OptimizationError", "Optimized", "Step", "features_of", "optimize"]
 
-#: Step sizes that suit pictures in [0, 1], by the name of the optimizer.
-OPTIMIZERS: Mapping[str, float] = {"adam": 0.02, "sgd": 1.0, "lbfgs": 1.0}
-
-Terms = Mapping[str, Tensor | float]
-Objective = Callable[[Tensor], Tensor | tuple[Tensor, Terms]]
+Objective = Callable[[Tensor], Tensor]
 Change = Callable[[Tensor], Tensor]
 Features = Callable[[Tensor], dict[str, Tensor]]
 
@@ -31,18 +27,11 @@ _TWICE_SECONDS = 5.0
 _last_interruption = -_TWICE_SECONDS
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One evaluation of the objective, as `until` gets it.
 
-    Attributes
-    ----------
-    step : int
-        0 before the first step.
-    picture : Tensor
-        Where the objective was evaluated, without gradient.
-    value : Tensor, () or (N,)
-        The objective there.
+    `step` is 0 before the first step; `picture` is where the objective was evaluated, without
+    gradient, and `value`, () or (N,), what it is there.
     """
 
     step: int
@@ -65,12 +54,6 @@ class Optimized:
         value of a random objective is the luckiest one.
     history : array (n,) or (n, N)
         The objective before the first step and after each one.
-    terms : dict of str to array
-        What else the objective returned, evaluation by evaluation.
-    seconds : array (n,)
-        Time of each evaluation since the loop began.
-    snapshots : dict of int to Tensor
-        Pictures at the steps asked for, on the CPU.
     interrupted : bool
         Whether the stop button or Ctrl-C ended it.
     """
@@ -79,15 +62,7 @@ class Optimized:
     value: Tensor
     last: Tensor
     history: np.ndarray
-    terms: dict[str, np.ndarray]
-    seconds: np.ndarray
-    snapshots: dict[int, Tensor]
     interrupted: bool = False
-
-    @property
-    def steps_done(self) -> int:
-        """Steps taken; for L-BFGS evaluations after the first one."""
-        return len(self.history) - 1
 
 
 class OptimizationError(RuntimeError):
@@ -100,13 +75,12 @@ def optimize(
     start: Tensor,
     *,
     steps: int,
-    optimizer: str = "adam",
-    lr: float | None = None,
+    optimizer: Literal["adam", "sgd"] = "adam",
+    lr: float = 0.02,
     minimize: bool = True,
     constrain: Change | None = None,
     gradient: Change | None = None,
     until: Callable[[Step], object] | None = None,
-    snapshots: Collection[int] = (),
     description: str = "",
     progress: bool = True,
 ) -> Optimized:
@@ -120,33 +94,28 @@ def optimize(
     ----------
     objective : callable
         From the picture, a tensor shaped like `start`, to one number, or to one number per picture
-        (N,) of a batch: then each picture is improved and its best kept on its own. It may return
-        a pair, the value and a dict of further numbers to record. It is differentiated with
-        respect to the picture only, so parameters of networks need not be frozen. Pictures
+        (N,) of a batch: then each picture is improved and its best kept on its own. It is
+        differentiated by the picture only, so parameters of networks need not be frozen. Pictures
         (N, C, H, W) are laid out channels-last on a CPU, where convolutions are faster that way:
         use ``flatten`` or ``reshape`` in an objective, not ``view``.
     start : Tensor
         Where to begin: pictures, or whatever they are made from (Fourier coefficients, codes).
         It is not changed.
     steps : int
-        How many steps. For "lbfgs" the number of gradients, the first one not counted: its line
-        searches take more than one gradient per iteration, and gradients are what costs time.
-    optimizer : {"adam", "sgd", "lbfgs"}
-    lr : float, optional
-        Step size; by default what `OPTIMIZERS` says, for pictures in [0, 1].
+        How many steps.
+    optimizer : {"adam", "sgd"}
+    lr : float
+        Step size; the default suits Adam and pictures in [0, 1].
     minimize : bool
         False makes the objective rise.
     constrain : callable, optional
         Maps a picture to the nearest one allowed, for example ``lambda x: x.clamp(0, 1)``: applied
-        to the start and after every step. For "lbfgs" it becomes part of the objective instead,
-        since a line search must not have its points moved; it has to be differentiable there.
+        to the start and after every step.
     gradient : callable, optional
         Changes the objective's gradient before the step: ``torch.sign`` with "sgd" steps by `lr`
         in every pixel, ``lambda g: g * mask`` leaves the rest of a picture alone.
     until : callable, optional
         Called with a `Step` after every evaluation; a true answer ends the loop.
-    snapshots : collection of int
-        Steps at which to keep the picture; 0 is the start.
     description : str
         For the progress bar, beside the objective's value.
     progress : bool
@@ -175,76 +144,36 @@ def optimize(
     [3.0, 3.0]
     """
     global _last_interruption
-    if steps < 1 or optimizer not in OPTIMIZERS:
-        raise ValueError(f"steps must be at least 1, and optimizer one of {', '.join(OPTIMIZERS)}")
+    rules = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    if steps < 1 or optimizer not in rules:
+        raise ValueError("steps must be at least 1, and optimizer 'adam' or 'sgd'")
     runtime.tune_allocator()
     on_cpu = start.ndim == 4 and start.device.type == "cpu"
     layout = torch.channels_last if on_cpu else torch.contiguous_format
-    searching = optimizer == "lbfgs"  # its line search must not have its points moved
-    home = torch.contiguous_format if searching else layout
-    leaf = start.detach().clone(memory_format=home).requires_grad_()
-    lr = OPTIMIZERS[optimizer] if lr is None else lr
-    if searching:
-        budget = {"max_iter": steps + 1, "max_eval": steps + 1, "history_size": 20}
-        never = {"tolerance_grad": 0.0, "tolerance_change": 0.0, "line_search_fn": "strong_wolfe"}
-        rule = torch.optim.LBFGS([leaf], lr=lr, **budget, **never)
-    else:
-        rule = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimizer]([leaf], lr=lr)
-    sign = 1 if minimize else -1
-    best, last, interrupted = None, leaf, False
-    values, seconds, snapped, numbers = [], [], {}, defaultdict(list)
-    began = time.perf_counter()
-
-    def evaluate() -> Tensor:
-        nonlocal best, last
-        picture = constrain(leaf) if searching and constrain else leaf
-        picture = picture.contiguous(memory_format=layout)
-        answer = objective(picture) if leaf.isfinite().all() else picture.sum()
-        value, terms = answer if isinstance(answer, tuple) else (answer, {})
-        if not isinstance(value, Tensor) or (value.ndim and value.shape != leaf.shape[:1]):
-            raise ValueError(
-                f"the objective must return a tensor: one number, or one for each of {len(leaf)} "
-                f"pictures, or that and a dict; got {getattr(value, 'shape', type(value))}"
-            )
-        step, given = len(values), value.detach().clone()
-        if not given.isfinite().all():
-            raise OptimizationError(
-                f"the objective is {given.tolist()} after {step} steps: is there a division by 0, a"
-                " root or logarithm of 0, or a gradient at one? If not, try a tenth of lr"
-            )
-        last = picture.detach().clone()
-        values.append(given.tolist())
-        seconds.append(time.perf_counter() - began)
-        for name, term in terms.items():
-            numbers[name].append(term.tolist() if isinstance(term, Tensor) else term)
-        # where there is one value per picture, the best of each
-        old, record = best or (last, given)
-        better = sign * given < sign * record
-        chosen = better.view(-1, *[1] * (leaf.ndim - 1)) if better.ndim else better
-        best = torch.where(chosen, last, old), torch.where(better, given, record)
-        if step in snapshots:
-            snapped[step] = last.to("cpu", copy=True).contiguous()
-        bar.update(step > 0)
-        if (until and until(Step(step, last, given))) or step == steps:
-            raise _Enough  # the last picture is measured, not improved
-        total = sign * value.sum()
-        (slope,) = torch.autograd.grad(total, leaf)
-        if gradient is not None:  # it sees the objective's own, whichever way that goes
-            slope = sign * gradient(sign * slope)
-        leaf.grad = slope.contiguous(memory_format=home)
-        return total.detach()
-
+    leaf = start.detach().clone(memory_format=layout).requires_grad_()
+    rule = rules[optimizer]([leaf], lr=lr)
+    best, last, interrupted, values = None, leaf, False, []
     hidden = {} if progress else {"disable": True}
-    bar = runtime.progress(total=steps, description=description, **hidden)
-    with torch.enable_grad(), bar, contextlib.suppress(_Enough):
+    with (
+        torch.enable_grad(),
+        runtime.progress(total=steps, description=description, **hidden) as bar,
+    ):
         try:
-            while True:
-                if constrain is not None and not searching:
+            for step in range(steps + 1):  # the last picture is measured, not improved
+                if constrain is not None:
                     with torch.no_grad():
                         leaf.copy_(constrain(leaf).view(leaf.shape))
-                rule.step(evaluate)
-                if searching:
+                value = _evaluate(objective, leaf, step)
+                last, given = leaf.detach().clone(), value.detach().clone()
+                values.append(given.tolist())
+                best = _better(best or (last, given), (last, given), minimize)
+                if step == steps or (until and until(Step(step, last, given))):
                     break
+                (slope,) = torch.autograd.grad(value.sum(), leaf)
+                slope = slope if gradient is None else gradient(slope)
+                leaf.grad = slope if minimize else -slope
+                rule.step()
+                bar.update(1)
         except KeyboardInterrupt:
             before, _last_interruption = _last_interruption, time.monotonic()
             if best is None or _last_interruption - before < _TWICE_SECONDS:
@@ -254,14 +183,32 @@ def optimize(
                 f"Interrupted after step {len(values) - 1}: the best picture so far is kept. "
                 f"Interrupt again within {_TWICE_SECONDS:.0f} s to stop everything."
             )
-    return Optimized(
-        *(tensor.contiguous() for tensor in (*best, last)),
-        history=np.array(values),
-        terms={name: np.array(column) for name, column in numbers.items()},
-        seconds=np.array(seconds),
-        snapshots=snapped,
-        interrupted=interrupted,
-    )
+    found = (tensor.contiguous() for tensor in (*best, last))
+    return Optimized(*found, history=np.array(values), interrupted=interrupted)
+
+
+def _evaluate(objective: Objective, leaf: Tensor, step: int) -> Tensor:
+    """Return the objective's value(s) at a picture, or raise unless they are finite."""
+    value = objective(leaf) if leaf.isfinite().all() else leaf.sum()
+    if not isinstance(value, Tensor) or (value.ndim and value.shape != leaf.shape[:1]):
+        got = getattr(value, "shape", type(value))
+        wanted = f"a tensor: one number, or one for each of {len(leaf)} pictures"
+        raise ValueError(f"the objective must return {wanted}; got {got}")
+    if not value.isfinite().all():
+        raise OptimizationError(
+            f"the objective is {value.tolist()} after {step} steps: is there a division by 0, a "
+            "root or logarithm of 0, or a gradient at one? If not, try a tenth of lr"
+        )
+    return value
+
+
+def _better(
+    best: tuple[Tensor, Tensor], new: tuple[Tensor, Tensor], minimize: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the better of two pictures, or of each pair of them, with its value."""
+    wins = new[1] < best[1] if minimize else new[1] > best[1]
+    chosen = wins.view(-1, *[1] * (new[0].ndim - 1)) if wins.ndim else wins
+    return torch.where(chosen, new[0], best[0]), torch.where(wins, new[1], best[1])
 
 
 class _Enough(Exception):  # noqa: N818 - not an error

@@ -98,15 +98,13 @@ def _read_catalogue() -> dict[str, Photo]:
 PHOTOS: dict[str, Photo] = _read_catalogue()
 
 
-def photo_names(group: str | None = None, *, clear: bool | None = None) -> list[str]:
+def photo_names(group: str | None = None) -> list[str]:
     """Names of the pictures in the catalogue.
 
     Parameters
     ----------
     group : {"imagenet", "skimage", "cifar10", "paintings"}, optional
         Only these; default all.
-    clear : bool, optional
-        Only those with one clear, rightly labelled object (True), or only the others (False).
 
     Raises
     ------
@@ -121,11 +119,7 @@ def photo_names(group: str | None = None, *, clear: bool | None = None) -> list[
     groups = {photo.group: None for photo in PHOTOS.values()}
     if group is not None and group not in groups:
         raise ValueError(f"No group {group!r} of photographs: choose from {', '.join(groups)}")
-    return [
-        name
-        for name, photo in PHOTOS.items()
-        if group in (None, photo.group) and clear in (None, photo.clear)
-    ]
+    return [name for name, photo in PHOTOS.items() if group in (None, photo.group)]
 
 
 def photo(name: str) -> Photo:
@@ -158,7 +152,7 @@ def _suggestion(name: str, folder: Path | None = None) -> str:
     )
 
 
-def load_photo(source: PhotoSource, *, max_side: int | None = None) -> Image.Image:
+def load_photo(source: PhotoSource) -> Image.Image:
     """Open a picture as an upright RGB image with 8 bits per channel.
 
     The rotation in the EXIF data is applied, colour profiles are converted to sRGB, transparency is
@@ -169,8 +163,6 @@ def load_photo(source: PhotoSource, *, max_side: int | None = None) -> Image.Ima
     source : str, path, bytes, PIL.Image.Image, Photo or binary file
         A name of the catalogue, a path, an http(s) URL, the bytes of a file, or an image, which
         stays as it is. A name of the catalogue goes before a file of the same name.
-    max_side : int, optional
-        Shrink so that the longer side has at most this many pixels; smaller images stay.
 
     Returns
     -------
@@ -185,21 +177,17 @@ def load_photo(source: PhotoSource, *, max_side: int | None = None) -> Image.Ima
 
     Examples
     --------
-    >>> load_photo("bald_eagle", max_side=128).size
-    (128, 128)
+    >>> load_photo("bald_eagle").mode
+    'RGB'
     """
-    if max_side is not None and max_side < 1:
-        raise ValueError(f"max_side={max_side} must be at least 1 pixel, or None for no limit")
     file, given = _locate(source)
     try:
         if isinstance(source, Image.Image):
-            return _convert(_checked(source), max_side)
+            return _convert(_checked(source))
         Image.init()
         safe = [name for name in Image.ID if name not in _UNSAFE_FORMATS]
         with Image.open(file, formats=safe) as image:
-            if max_side is not None:  # a JPEG's decoder can skip detail: faster, less memory
-                _checked(image).draft(None, (2 * max_side, 2 * max_side))
-            return _convert(_checked(image), max_side)
+            return _convert(_checked(image))
     except Exception as error:  # decoders of broken files raise nearly everything
         raise PhotoError(given, *_diagnosis(error, file)) from error
 
@@ -262,14 +250,12 @@ def _checked(image: Image.Image) -> Image.Image:
     raise Image.DecompressionBombError(f"it has {size}; 1 to {limit / 1e6:.0f} million are opened")
 
 
-def _convert(image: Image.Image, max_side: int | None) -> Image.Image:
-    """Decode, turn upright, convert and shrink; a new image."""
+def _convert(image: Image.Image) -> Image.Image:
+    """Decode, turn upright and convert; a new image."""
     image.load()
     with suppress(Exception):  # a broken note on rotation is as good as none
         image = ImageOps.exif_transpose(image)
     rgb = _to_rgb(image)
-    if max_side is not None:
-        rgb.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     rgb.info = {}
     return rgb
 

@@ -123,7 +123,7 @@ def test_a_module_left_in_training_mode_is_found(special):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64, torch.int32])
 def test_pictures_of_other_types_are_refused(dtype):
-    with pytest.raises(TypeError, match="floating point|float32"):
+    with pytest.raises(TypeError, match="float"):
         checks.check_images(torch.zeros(1, 3, 4, 4, dtype=dtype))
 
 

@@ -18,8 +18,7 @@ from torch.utils.data import DataLoader
 from course_utils import assets, runtime
 from course_utils.assets import AssetUnavailable
 from course_utils.datasets import DATASETS, DatasetError, load_dataset
-from course_utils.datasets.files import Files
-from course_utils.datasets.layouts import Listing, Record
+from course_utils.datasets.layouts import Files, Listing, Record
 from course_utils.datasets.loading import draw, make_splits
 
 from torchvision import transforms
@@ -59,7 +58,7 @@ def quiet(name: str, source: str | None = None, **options):
 
 def partial(name: str, **options):
     """Load a small copy of a real data set, which says that it is small."""
-    if "folder" in options or "classes" in options:
+    if "folder" in options:
         return quiet(name, "real", **options)
     with pytest.warns(UserWarning, match="labelled pictures of .*; the published set has"):
         return quiet(name, "real", **options)
@@ -222,15 +221,6 @@ def test_caltech101(form, tmp_path, monkeypatch, server, add_asset):
     assert loaded.train.to_tensors(24).images.shape == (28, 3, 24, 24)
 
 
-def test_caltech101_background_only_when_named(tmp_path):
-    path = put(tmp_path / "caltech-101.zip", _made.pack(_made.caltech()))
-    loaded = partial("caltech101", folder=path, classes=["yin_yang", "BACKGROUND_Google"])
-    assert loaded.classes == ("yin_yang", "BACKGROUND_Google")
-    assert loaded.train.class_counts == {"yin_yang": 7, "BACKGROUND_Google": 7}
-    with pytest.raises(ValueError, match="zebra"):
-        quiet("caltech101", "real", folder=path, classes=["zebra"])
-
-
 def test_animals_are_three_classes_pooled_and_split_anew(tmp_path):
     path = put(tmp_path / "c.zip", _made.pack(_made.cifar_folders(30, 10)))
     loaded = partial("animals", folder=path)
@@ -248,15 +238,6 @@ def test_animals_draw_five_thousand(monkeypatch, tmp_path):
     assert DATASETS["animals"].pool == 60
     assert [len(split) for split in loaded] == [42, 9, 9]
     assert loaded.train.class_counts == {"cat": 14, "dog": 14, "horse": 14}
-
-
-def test_chosen_classes_are_labelled_in_their_order(tmp_path):
-    path = put(tmp_path / "v.zip", _made.pack(_made.vegetables()))
-    loaded = partial("vegetables", folder=path, classes=["mushroom", "cucumber"])
-    assert loaded.classes == ("mushroom", "cucumber")
-    assert all(all(labels_by_name(split)) for split in loaded)
-    with pytest.raises(ValueError, match="carrot.*name some of cucumber"):
-        quiet("vegetables", folder=path, classes=["carrot"])
 
 
 # ---------------------------------------------------------------- splits
@@ -419,8 +400,6 @@ def test_mistakes_in_arguments_are_named(tmp_path):
         (("vegetables", "real"), {"edition": "shortcut"}, "this copy is rendered"),
         (("vegetables", "embedded"), {"folder": tmp_path}, "this copy is rendered"),
         (("vegetables",), {"on_error": "ignore"}, 'choose "raise" or "skip"'),
-        (("vegetables",), {"classes": []}, "name some of cucumber"),
-        (("vegetables",), {"classes": ["mushroom", "mushroom"]}, "each once"),
     ]:
         with pytest.raises(ValueError, match=message):
             quiet(*arguments, **options)
@@ -575,7 +554,8 @@ def test_grey_and_rotated_and_cmyk_pictures_become_upright_rgb(tmp_path):
 
 def test_splits_work_in_a_data_loader_with_workers(tmp_path):
     path = put(tmp_path / "v.zip", _made.pack(_made.vegetables()))
-    loaded = partial("vegetables", folder=path, transform=transforms.ToTensor())
+    loaded = partial("vegetables", folder=path)
+    loaded.train.transform = transforms.ToTensor()
     direct = torch.stack([image for image, _ in loaded.train])
     for workers in (0, 2):
         seen = list(DataLoader(loaded.train, batch_size=5, num_workers=workers))
@@ -621,7 +601,7 @@ def test_embedded_copy_goes_through_the_same_code_and_keeps_its_splits(rendered)
 
 def test_masks_belong_to_their_pictures(rendered):
     split = rendered.test
-    assert rendered.train.parts == {0: "background", 1: "flesh", 2: "calyx"}
+    assert split.parts == {0: "background", 1: "flesh", 2: "calyx"}
     assert split.has_masks
     assert split.masks.shape == (18, 16, 16)
     assert split.masks.dtype == torch.uint8
@@ -718,8 +698,26 @@ def test_damaged_tables_are_named(tmp_path):
     files = _made.embedded_vegetables()
     files[f"{ROOT_IN_ZIP}scenes.jsonl"] += b'{"file": '
     embed(tmp_path, "vegetables", files)
-    with pytest.raises(DatasetError, match=r"jsonl files in .* are damaged"):
+    with pytest.raises(DatasetError, match=r"scenes.jsonl, line \d+ in .* is damaged"):
         quiet("vegetables", "embedded")
+
+
+@pytest.mark.parametrize("line", [b"{}", b'{"file": "x.png"}', b"null", b"[1]", b"no json"])
+def test_a_damaged_intervention_is_named_when_the_set_is_loaded(line, tmp_path):
+    files = _made.embedded_vegetables()
+    files[f"{ROOT_IN_ZIP}interventions.jsonl"] = line
+    embed(tmp_path, "vegetables", files)
+    with pytest.raises(DatasetError, match=r"interventions.jsonl, line 1 in .* is damaged"):
+        quiet("vegetables", "embedded")
+
+
+def test_a_missing_picture_is_not_replaced_by_one_of_the_same_name_elsewhere(tmp_path):
+    files = _made.vegetables(root="")
+    (lost,) = [name for name in files if name.endswith("cucumber_5.jpg")]
+    files["older/cucumber_5.jpg"] = files.pop(lost)
+    folder = _made.write(tmp_path / "v", files)
+    with pytest.raises(DatasetError, match=r"cucumber_5.jpg' is not in the data set"):
+        quiet("vegetables", folder=folder)
 
 
 def test_public_names():

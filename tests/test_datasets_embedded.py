@@ -16,7 +16,7 @@ from course_utils import archives, assets
 from course_utils.datasets import DATASETS, load_dataset
 
 FOLDER = Path(os.environ.get("COURSE_TEST_EMBEDDED") or assets.embedded_folder())
-EDITIONS = [(name, edition) for name, entry in DATASETS.items() for edition in entry.embedded]
+EDITIONS = [(name, edition) for name, entry in DATASETS.items() for edition in entry.editions]
 #: All archives together, in bytes: a clone must stay small.
 LIMIT = 25_000_000
 
@@ -28,7 +28,8 @@ def _these(fresh_assets, monkeypatch):
 
 
 def load(name: str, edition: str):
-    path = FOLDER / f"{DATASETS[name].embedded[edition]}.zip"
+    cue = "" if edition == "plain" else f"_{edition}"
+    path = FOLDER / f"{DATASETS[name].asset}{cue}.zip"
     if not path.is_file():
         pytest.skip(f"no {path}")
     return load_dataset(name, "embedded", edition=edition, verbose=False, progress=False)
@@ -95,7 +96,7 @@ def test_interventions_change_the_picture(name, edition):
         assert pairs.after.has_masks
 
 
-@pytest.mark.parametrize("name", [n for n, e in DATASETS.items() if "shortcut" in e.embedded])
+@pytest.mark.parametrize("name", [n for n, e in DATASETS.items() if "shortcut" in e.editions])
 def test_cue_goes_with_the_label_in_training(name):
     loaded = load(name, "shortcut")
     cues = loaded.train.cues

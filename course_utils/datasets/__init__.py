@@ -9,12 +9,11 @@ both; beside it lie what only a renderer can know: masks of the parts, scenes, i
 """
 
 from .batches import Augment, Batches, batches
-from .files import DatasetError
 from .images import DatasetSplits, ImageDataset, ImageTensors, Pairs
-from .layouts import CIFAR10_CLASSES, DATASETS
+from .layouts import DATASETS, DatasetError
 from .loading import load_dataset
 
 __all__ = [
-    "CIFAR10_CLASSES", "DATASETS", "Augment", "Batches", "DatasetError", "DatasetSplits",
-    "ImageDataset", "ImageTensors", "Pairs", "batches", "load_dataset",
+    "DATASETS", "Augment", "Batches", "DatasetError", "DatasetSplits", "ImageDataset",
+    "ImageTensors", "Pairs", "batches", "load_dataset",
 ]  # fmt: skip

@@ -16,12 +16,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .. import runtime
-from .files import DatasetError
-from .layouts import Listing, Record
+from .layouts import DatasetError, Listing, Record
 
 #: Largest tensor that is made of a split, in gigabytes: 26,000 pictures of 224 pixels.
 MAX_GB = 4
-Transform = Callable[[Image.Image], Any]
 _ONLY_RENDERED = 'only rendered pictures have one: load them with source="embedded"'
 
 
@@ -48,11 +46,11 @@ class ImageDataset(Dataset):
     parts : dict of int to str
         Part id in the masks to name; empty where no masks are known.
     transform : callable or None
-        What ``dataset[i]`` does with the PIL picture (8-bit RGB); None leaves it as it is.
+        What ``dataset[i]`` does with the PIL picture (8-bit RGB); None, as at first, leaves it so.
     """
 
     def __init__(
-        self, name: str, listing: Listing, records: Sequence[Record], transform: Transform | None
+        self, name: str, listing: Listing, records: Sequence[Record], transform: Any = None
     ) -> None:
         self.name, self.classes, self.parts = name, listing.classes, listing.parts
         self.paths = [record.file for record in records]
@@ -121,16 +119,15 @@ class ImageDataset(Dataset):
         """Return all images, uint8 (N, 3, H, W), or all masks, (N, H, W), as `read` gives them."""
         if (kind, size) in self._tensors:
             return self._tensors[kind, size]
-        shape = (len(self), 3, size or 0, size or 0)
-        result = np.empty(shape if kind == "images" else (len(self), *shape[2:]), np.uint8)
-        bar = range(len(self))
-        for index in (
-            runtime.progress(bar, description=f"decoding {self.name}") if progress else bar
-        ):
-            method = Image.Resampling.BILINEAR if kind == "images" else Image.Resampling.NEAREST
+        pictures, indices = kind == "images", range(len(self))
+        method = Image.Resampling.BILINEAR if pictures else Image.Resampling.NEAREST
+        result = np.empty((0, *[3] * pictures, size or 0, size or 0), np.uint8)
+        if progress:
+            indices = runtime.progress(indices, description=f"decoding {self.name}")
+        for index in indices:
             picture = read(index)
             pixels = np.asarray(ImageOps.fit(picture, (size, size), method) if size else picture)
-            pixels = np.moveaxis(pixels, -1, 0) if kind == "images" else pixels
+            pixels = np.moveaxis(pixels, -1, 0) if pictures else pixels
             if index == 0:
                 shape = (len(self), *pixels.shape)
                 if (size_in_gb := math.prod(shape) / 1e9) > MAX_GB:
@@ -141,8 +138,7 @@ class ImageDataset(Dataset):
                 what = f"{self.paths[index]} is of another size than {self.paths[0]}"
                 raise DatasetError(f"{what}: give to_tensors a size, such as to_tensors(224)")
             result[index] = pixels
-        self._tensors[kind, size] = torch.from_numpy(result)
-        return self._tensors[kind, size]
+        return self._tensors.setdefault((kind, size), torch.from_numpy(result))
 
     def subset(self, indices: Iterable[int] | Tensor) -> ImageDataset:
         """Return the pictures at these positions, in this order, with all that is known of them."""
@@ -262,8 +258,8 @@ class ImageDataset(Dataset):
             raise LookupError(f"no intervention {name!r} is stored for {self.name}, only: {there}")
         indices = [i for i, path in enumerate(self.paths) if path in pairs[name]]
         files = [pairs[name][self.paths[i]] for i in indices]
-        now = [self._listing.scenes[file]["class"] for file in files]
-        records = [Record(*pair) for pair in zip(files, map(self.classes.index, now), strict=True)]
+        now = [self.classes.index(self._listing.scenes[file]["class"]) for file in files]
+        records = list(map(Record, files, now))
         after = ImageDataset(f"{self.name}, {name}", self._listing, records, self.transform)
         return Pairs(name, torch.tensor(indices), self.subset(indices), after)
 
@@ -339,7 +335,7 @@ class DatasetSplits:
         return f"{self.name}{edition} ({what})"
 
     def __str__(self) -> str:
-        """Say in a line what was loaded, and the reason if it is not what was wanted first."""
+        """Say what was loaded, and the reason if it is not what was wanted first."""
         sizes = " + ".join(f"{len(split)} {split.name.split()[-1]}" for split in self)
         line = f"{self.caption}: {sizes} pictures, {len(self.classes)} classes"
         line += f"; {len(self.skipped)} files skipped" if self.skipped else ""

@@ -1,5 +1,9 @@
 """How each data set is laid out: which picture has which label, and in which split it is.
 
+Files lie below a folder, or are read out of an archive into memory: that takes no more memory than
+on disk, and nothing is written. Their names are relative, with forward slashes and composed
+accents (NFC), whatever made the folder or the archive.
+
 Files that do not fit are not dropped silently: they are problems, which `load_dataset` raises or,
 with ``on_error="skip"``, counts; what is no picture of the data set is named in a warning.
 """
@@ -9,23 +13,29 @@ from __future__ import annotations
 import csv
 import io
 import json
+import operator
+import os
 import re
+import unicodedata
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from PIL import Image
 
 from torchvision.datasets import CIFAR10
 
-from .. import assets
-from .files import DatasetError, Files, is_picture, tidy
+from .. import archives, assets
+from ..photos import PhotoError, load_photo
 
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
-#: Folder names that data sets use for their splits.
+#: Folder names that data sets use for their splits, in lower case.
 SPLIT_FOLDERS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
@@ -34,6 +44,14 @@ SPLIT_FOLDERS = {
 BACKGROUND = "BACKGROUND_Google"
 #: What lies beside the pictures in an embedded archive, and is none of its labelled pictures.
 BESIDE = ("masks/", "interventions/")
+
+# what operating systems leave in folders and archives; hidden files
+_CLUTTER = re.compile(r"(^|/)(\.[^/]*|__MACOSX|thumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
+_ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
+#: The tables of rendered pictures, and what each line must hold beside the class.
+TRUTH = {
+    "scenes.jsonl": ("file",), "interventions.jsonl": ("file", "original", "intervention"),
+}  # fmt: skip
 _ROOT_AND_SPLIT = rf"(?P<root>(?:.*?/)??)(?P<split>{'|'.join(SPLIT_FOLDERS)})/"
 
 
@@ -42,63 +60,166 @@ class Entry(NamedTuple):
 
     Attributes
     ----------
-    title : str
-        For people.
-    classes, file_classes : tuple of str
-        Class names in the order of their labels, those that are wanted and those that the files are
-        labelled with; empty to take every folder.
-    example : str
-        A file of it, for messages.
-    layout : str
-        Regular expression of a picture's file, with groups root, label and maybe split;
-        ``CLASSES`` stands for the classes. Empty: a table, ``train.csv``.
     asset : str
         Name of the real copy in ``data/assets.toml``.
     count : int
         Pictures in the real copy.
-    embedded : dict of str to str
-        Edition to archive in ``data/embedded``.
+    example : str
+        A file of it, for messages.
+    layout : str
+        Regular expression of a picture's file, with groups root, label and maybe split. Empty: a
+        table, ``train.csv``.
+    classes : tuple of str
+        Class names in the order of their labels; other files that fit `layout` are passed over.
+        Empty to take every folder but `BACKGROUND`.
+    editions : tuple of str
+        Which ones are in ``data/embedded``.
     validation : float
         Share of the training pictures that becomes validation, where the set has none.
     pool : int or None
         Put all splits together, draw so many pictures (all, where there are fewer), and split anew.
     """
 
-    title: str
-    classes: tuple[str, ...]
-    file_classes: tuple[str, ...]
-    example: str
-    layout: str
     asset: str
     count: int
-    embedded: dict[str, str]
+    example: str
+    layout: str
+    classes: tuple[str, ...] = ()
+    editions: tuple[str, ...] = ("plain", "shortcut")
     validation: float = 0.15
     pool: int | None = None
 
 
-def _entry(title: str, classes: str, example: str, layout: str, count: int) -> Entry:
-    editions = {"plain": title, "shortcut": f"{title}_shortcut"}
-    names = tuple(classes.split())
-    return Entry(title, names, names, example, layout, title, count, editions)
-
-
 _CIFAR = Entry(
-    "CIFAR-10", CIFAR10_CLASSES, CIFAR10_CLASSES, "train/airplane/0001.jpg",
-    _ROOT_AND_SPLIT + "(?P<label>CLASSES)/[^/]+", "cifar10", 60_000, {"plain": "cifar10"}, 0.1,
+    "cifar10", 60_000, "train/airplane/0001.jpg",
+    _ROOT_AND_SPLIT + rf"(?P<label>{'|'.join(CIFAR10_CLASSES)})/[^/]+",
+    CIFAR10_CLASSES, editions=("plain",), validation=0.1,
 )  # fmt: skip
-_ANIMALS = {"title": "animals (CIFAR-10's)", "classes": ("cat", "dog", "horse")}
-# Kaggle unpacks to Training/Training/
-_SMOKING = _ROOT_AND_SPLIT + r"(?:[^/]+/)?(?P<label>CLASSES)_[^/]+"
-_CALTECH = r"(?P<root>(?:.*/)?)(?P<label>[^/]+)/image_\d+\.[^/]+"
 DATASETS = {
     "cifar10": _CIFAR,
-    "vegetables": _entry("vegetables", "cucumber eggplant mushroom", "train.csv", "", 186),
-    "smoking": _entry("smoking", "notsmoking smoking", "Training/smoking_1.jpg", _SMOKING, 1_120),
-    "animals": _CIFAR._replace(**_ANIMALS, count=18_000, pool=5_000),
-    "caltech101": _entry("caltech101", "", "accordion/image_0001.jpg", _CALTECH, 8_677)._replace(
-        embedded={}
+    "vegetables": Entry(
+        "vegetables", 186, "train.csv", "", ("cucumber", "eggplant", "mushroom")
     ),
-}
+    "smoking": Entry(  # Kaggle unpacks to Training/Training/
+        "smoking", 1_120, "Training/smoking_1.jpg",
+        _ROOT_AND_SPLIT + r"(?:[^/]+/)?(?P<label>notsmoking|smoking)_[^/]+",
+        ("notsmoking", "smoking"),
+    ),
+    "animals": _CIFAR._replace(count=18_000, classes=("cat", "dog", "horse"), pool=5_000),
+    "caltech101": Entry(
+        "caltech101", 8_677, "accordion/image_0001.jpg",
+        r"(?P<root>(?:.*/)?)(?P<label>[^/]+)/image_\d+\.[^/]+", editions=(),
+    ),
+}  # fmt: skip
+
+
+class DatasetError(ValueError):
+    """A data set that is not as it should be; the message names the file and says what to do."""
+
+
+# ------------------------------------------------------------------------------------ files
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name ends like those that Pillow opens, in upper or lower case."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return Image.registered_extensions().get(suffix) in Image.OPEN
+
+
+def tidy(name: str) -> str:
+    """Return a file's name with forward slashes and composed accents, without ``./`` before it."""
+    return unicodedata.normalize("NFC", name).replace("\\", "/").removeprefix("./")
+
+
+class Files(dict[str, Path | bytes | np.ndarray | Exception]):
+    """Name to file, bytes, decoded picture, or why it cannot be read.
+
+    Attributes
+    ----------
+    location : Path
+        The folder or archive that holds them all.
+
+    Raises
+    ------
+    DatasetError
+        If it is not there, is neither, is damaged, or has two files of one name.
+    """
+
+    def __init__(self, location: Path, found: Iterable[tuple[str, Any]] | None = None) -> None:
+        super().__init__()
+        self.location = location
+        try:
+            for given, content in _found_in(location) if found is None else found:
+                name = tidy(given)
+                if name in self:
+                    raise ValueError(f"it holds {name!r} twice")
+                if not _CLUTTER.search(name):
+                    self[name] = content
+        except DatasetError:  # of an archive in it, which it names
+            raise
+        except Exception as error:  # decoders raise all kinds of errors on damaged bytes
+            advice = "pass the data set's folder, or another archive, with folder="
+            raise DatasetError(f"{location} cannot be read: {error}; {advice}") from error
+
+    def read(self, name: str) -> Any:
+        """Return a file's bytes, or decoded picture; DatasetError if it is missing or damaged."""
+        content = self.get(name, LookupError("it is not there"))
+        if isinstance(content, Exception):
+            raise DatasetError(f"{name} in {self.location} cannot be read: {content}")
+        return content.read_bytes() if isinstance(content, Path) else content
+
+    def image(self, name: str) -> Image.Image:
+        """Return the picture in a file as upright 8-bit RGB; DatasetError if there is none."""
+        content = self.read(name)
+        try:
+            known = isinstance(content, np.ndarray)
+            return Image.fromarray(content) if known else load_photo(content)
+        except PhotoError as error:
+            raise DatasetError(f"{name} in {self.location} cannot be used: {error}") from error
+
+    def unpacked(self) -> Path:
+        """Return the folder, or that to which the archive is unpacked, once."""
+        return self.location if self.location.is_dir() else assets.unpack(self.location)
+
+
+def _found_in(path: Path) -> Iterator[tuple[str, Path | bytes | Exception]]:
+    if not path.is_dir():
+        for name, opener in archives.members(path):
+            try:
+                with opener() as file:
+                    yield name, file.read()
+            except Exception as error:  # one damaged picture does not spoil the others
+                yield name, error
+    for folder, inside, names in os.walk(path, followlinks=True):
+        inside[:] = [name for name in inside if not _CLUTTER.search(name)]
+        files = [Path(folder, name) for name in names]
+        yield from ((str(file.relative_to(path)), file) for file in files)
+
+
+def _found_in_archives(files: Files) -> Iterator[tuple[str, Any]]:
+    """Yield what the archives among these files hold."""
+    if any(map(_ARCHIVE.search, files)):
+        for name, path in Files(files.unpacked()).items():
+            if _ARCHIVE.search(name):
+                yield from ((f"{name}/{file}", held) for file, held in Files(path).items())
+
+
+def _found_in_batches(files: Files, batch: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the pictures of ``cifar-10-batches-py``, as ``train/airplane/00012.png``.
+
+    torchvision compares the MD5 of each batch before it unpickles it.
+    """
+    folder = str((files.unpacked() / batch).resolve().parent.parent)
+    for split in ("train", "test"):
+        try:
+            part = CIFAR10(folder, train=split == "train")
+        except RuntimeError as error:
+            raise ValueError("it has no intact copy of CIFAR-10's batches") from error
+        for i, label in enumerate(part.targets):
+            yield f"{split}/{CIFAR10_CLASSES[label]}/{i:05d}.png", part.data[i]
+
+
+# ------------------------------------------------------------------------------------ layouts
 
 
 class Record(NamedTuple):
@@ -150,7 +271,7 @@ def find_listing(entry: Entry, path: Path) -> Listing:
     """
     parse = _parse_paths if entry.layout else _parse_table
     files = Files(path)
-    listing = parse(entry, files) or parse(entry, files.inner())
+    listing = parse(entry, files) or parse(entry, Files(path, _found_in_archives(files)))
     if listing is None:
         there = ", ".join(sorted(files)[:3]) or "nothing"
         raise DatasetError(f"{path} should hold files such as {entry.example}; it holds {there}")
@@ -160,71 +281,53 @@ def find_listing(entry: Entry, path: Path) -> Listing:
 
 def _parse_paths(entry: Entry, files: Files) -> Listing | None:
     """Take label and split from folders and file names."""
-    if entry.asset == "cifar10":
-        files = _decode_batches(files)
-    pattern = re.compile(entry.layout.replace("CLASSES", "|".join(entry.file_classes)), re.I)
-    found = {name: pattern.fullmatch(name) for name in files if is_picture(name)}
-    found = {name: match.groupdict() for name, match in found.items() if match}
-    if not found:
+    batches = [name for name in files if f"/{name}".endswith("/data_batch_1")]
+    if batches and entry.asset == "cifar10":
+        files = Files(files.location, _found_in_batches(files, batches[0]))
+    matches = {name: re.fullmatch(entry.layout, name, re.I) for name in filter(is_picture, files)}
+    roots = {match["root"] for match in matches.values() if match}
+    if not roots:
         return None
-    root = min({match["root"] for match in found.values()}, key=lambda root: (len(root), root))
-    found = {name: match for name, match in found.items() if match["root"] == root}
-    folders = {match["label"] for match in found.values()}
-    listing = Listing(files, root, entry.file_classes or tuple(sorted(folders, key=str.lower)))
+    root = min(roots, key=lambda root: (len(root), root))
+    found = {n: m.groupdict() for n, m in matches.items() if m and m["root"] == root}
+    folders = {match["label"] for match in found.values()} - {BACKGROUND}
+    listing = Listing(files, root, entry.classes or tuple(sorted(folders, key=str.lower)))
     index = {name.lower(): label for label, name in enumerate(listing.classes)}
     for name, match in found.items():
         split = SPLIT_FOLDERS.get(match.get("split", "").lower())
-        listing.records.append(Record(name[len(root) :], index[match["label"].lower()], split))
+        if (label := index.get(match["label"].lower())) is not None:
+            listing.records.append(Record(name[len(root) :], label, split))
     _note_others(listing, set(found), f"is not laid out like {entry.example}, so it has no label")
     return listing
-
-
-def _decode_batches(files: Files) -> Files:
-    """Replace ``cifar-10-batches-py`` by its pictures, ``train/airplane/00012.png``.
-
-    torchvision compares the MD5 of each batch before it unpickles it.
-    """
-    found = [name for name in files if f"/{name}".endswith("/data_batch_1")]
-    if not found:
-        return files
-    location = files.location
-    try:
-        folder = location if location.is_dir() else assets.unpack(location)
-        folder = (folder / found[0]).resolve().parent.parent
-        parts = {split: CIFAR10(str(folder), train=split == "train") for split in ("train", "test")}
-    except RuntimeError as error:
-        raise DatasetError(f"{location} has no intact copy of CIFAR-10: {error}") from error
-    pictures = (
-        (f"{split}/{CIFAR10_CLASSES[label]}/{i:05d}.png", part.data[i])
-        for split, part in parts.items()
-        for i, label in enumerate(part.targets)
-    )
-    return Files(location, pictures)
 
 
 def _parse_table(entry: Entry, files: Files) -> Listing | None:
     """Take labels from ``train.csv`` with the columns ``img_path`` and ``label``.
 
-    A path may be absolute, as on the machine where the table was made: then the file's name counts,
-    if it is the only one. A label may be the index of a class, or its name.
+    A path may be absolute, as on the machine where the table was made: then its end counts. If its
+    folder is not here at all, the file's name counts, where only one file has it. A label may be
+    the index of a class, or its name.
     """
     tables = [name for name in files if f"/{name}".lower().endswith("/train.csv")]
     if not tables:
         return None
     name = min(tables, key=lambda name: (name.count("/"), name))
     listing = Listing(files, name[: -len("train.csv")], entry.classes)
-    table = _read_table(files.read(name), f"{name} in {files.location}")
     inside = [other[len(listing.root) :] for other in files if other.startswith(listing.root)]
     paths = {file.lower(): file for file in inside if not file.startswith(BESIDE)}
-    names = [path.rpartition("/")[2] for path in paths]
-    once = {name for name, count in Counter(names).items() if count == 1}
-    paths = {name: paths[p] for name, p in zip(names, paths, strict=True) if name in once} | paths
-    labels = {title: label for label, title in enumerate(entry.classes)}
-    labels = {str(label): label for label in labels.values()} | labels
+    names = Counter(path.rpartition("/")[2] for path in paths)
+    once = {path.rpartition("/")[2]: file for path, file in paths.items()}
+    once = {name: file for name, file in once.items() if names[name] == 1}
+    folders = {path.rpartition("/")[0].rpartition("/")[2] for path in paths} - {""}
+    labels = {str(label): label for label in range(len(entry.classes))}
+    labels |= {title: label for label, title in enumerate(entry.classes)}
     rows: dict[str, int] = {}
-    for row, path, text in zip(table.index + 2, table["img_path"], table["label"], strict=True):
-        key, label = tidy(path).lower(), labels.get(re.sub(r"\.0*$", "", text.lower()))
-        file = paths.get(key) or paths.get(key.rpartition("/")[2])
+    for row, path, text in _read_table(files.read(name), f"{name} in {files.location}"):
+        steps, label = tidy(path).lower().split("/"), labels.get(re.sub(r"\.0*$", "", text.lower()))
+        ends = ("/".join(steps[start:]) for start in range(len(steps)))
+        file = next((paths[end] for end in ends if end in paths), None)
+        if file is None and not folders & {*steps[-2:-1]}:
+            file = once.get(steps[-1])
         if file and label is not None and file not in rows:
             listing.records.append(Record(file, label))
         else:
@@ -237,26 +340,30 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
     return listing
 
 
-def _read_table(data: bytes, given: str) -> pd.DataFrame:
-    """Read a table as people's programs write them: UTF-8, UTF-16 or Latin-1; comma, ; or tab."""
+def _read_table(data: bytes, given: str) -> list[tuple[int, str, str]]:
+    """Return line, path and label of each row of a table as people's programs write them.
+
+    They write UTF-8, UTF-16 or Latin-1, with comma, semicolon or tab.
+    """
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
-    lines = re.split(r"\r\n|\r|\n", text)
-    separator = max(",;\t", key=lines[0].count)
+    text = re.sub("\r\n?", "\n", text)
+    header = text.partition("\n")[0]
+    separator = max(",;\t", key=header.count)
     try:
         table = pd.read_csv(
-            io.StringIO("\n".join(lines)), sep=separator, engine="python", dtype=str,
-            keep_default_na=False, index_col=False, skip_blank_lines=False, skipinitialspace=True,
-            on_bad_lines=lambda fields: fields[: lines[0].count(separator) + 1],
+            io.StringIO(text), sep=separator, engine="python", dtype=str, keep_default_na=False,
+            index_col=False, skip_blank_lines=False, skipinitialspace=True,
+            on_bad_lines=lambda fields: fields[: header.count(separator) + 1],
         )  # fmt: skip
         table.columns = [str(column).strip().lower() for column in table.columns]
         table = table[["img_path", "label"]].fillna("").map(str.strip)
     except (ValueError, AttributeError, csv.Error, LookupError) as error:
         message = f"{given} is no table with the columns img_path and label: {error}; it begins"
-        raise DatasetError(f"{message} with {lines[0][:80]!r}") from error
-    return table[(table != "").any(axis=1)]
+        raise DatasetError(f"{message} with {header[:80]!r}") from error
+    return [(i + 2, path, label) for i, path, label in table.itertuples() if path or label]
 
 
 def _note_others(listing: Listing, taken: set[str], why: str) -> None:
@@ -274,14 +381,20 @@ def _note_others(listing: Listing, taken: set[str], why: str) -> None:
 
 def _read_truth(listing: Listing) -> None:
     """Read what a renderer has stored beside its pictures; there is nothing beside photographs."""
-    files, root = listing.files, listing.root
+    files, root, where = listing.files, listing.root, "parts.json"
     try:
-        if root + "parts.json" in files:
-            parts = json.loads(files.read(root + "parts.json"))
+        if root + where in files:
+            parts = json.loads(files.read(root + where))
             listing.parts = {int(part): str(title) for part, title in parts.items()}
-        for name in {root + "scenes.jsonl", root + "interventions.jsonl"} & files.keys():
-            for line in map(json.loads, files.read(name).decode().splitlines()):
-                listing.scenes[line["file"]] = line
+        for name, keys in TRUTH.items():
+            lines = files.read(root + name).decode().splitlines() if root + name in files else []
+            for number, text in enumerate(lines, 1):
+                where = f"{name}, line {number}"
+                line = json.loads(text)
+                file, *_ = operator.itemgetter(*keys, "class")(line)
+                listing.scenes[file] = line
+        known = {file: line.get("split") for file, line in listing.scenes.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        message = f"the .json or .jsonl files in {files.location} are damaged: {error!r}"
+        message = f"{where} in {files.location} is damaged: {error!r}"
         raise DatasetError(message) from error
+    listing.records = [r._replace(split=r.split or known.get(r.file)) for r in listing.records]

@@ -13,9 +13,8 @@ from sklearn.model_selection import train_test_split
 
 from .. import assets, runtime
 from ..checks import check_share
-from .files import DatasetError
-from .images import DatasetSplits, ImageDataset, Transform
-from .layouts import BACKGROUND, DATASETS, Entry, Listing, Record, find_listing
+from .images import DatasetSplits, ImageDataset
+from .layouts import DATASETS, DatasetError, Entry, Listing, Record, find_listing
 
 SPLITS = ("train", "val", "test")
 #: Shares of training, validation and test where a data set gives no splits.
@@ -31,10 +30,8 @@ def load_dataset(
     edition: str = "plain",
     seed: int = 0,
     subset: int | Mapping[str, int] | None = None,
-    classes: Sequence[str] | None = None,
     validation: float | None = None,
     folder: str | Path | None = None,
-    transform: Transform | None = None,
     on_error: Literal["raise", "skip"] = "raise",
     progress: bool = True,
     verbose: bool = True,
@@ -57,16 +54,12 @@ def load_dataset(
         Draws splits, subsets and the order of the pictures.
     subset : int or mapping of str to int, optional
         Only so many pictures of each class: of every split, or by split, as in ``{"train": 100}``.
-    classes : sequence of str, optional
-        Only these classes, labelled in this order.
     validation : float, optional
         Share of the training pictures that becomes the validation split where the set has none;
         default 0.15, for "cifar10" 0.1. 0 leaves it empty.
     folder : str or Path, optional
         Where the real data set lies: a folder or an archive, in any of the layouts that
         `data/README.md` lists, or a folder that holds the archive. Nothing is searched elsewhere.
-    transform : callable, optional
-        What ``split[i]`` does with the PIL picture.
     on_error : {"raise", "skip"}
         "raise": a file that is missing from ``train.csv``, or the other way round, and the like
         raise DatasetError here, a damaged picture when it is read. "skip": every picture is decoded
@@ -84,7 +77,7 @@ def load_dataset(
     Raises
     ------
     ValueError
-        For an unknown name, source, edition or class, or a share that is none.
+        For an unknown name, source or edition, or a share that is none.
     AssetUnavailable
         If no copy can be had.
     DatasetError
@@ -107,7 +100,6 @@ def load_dataset(
         raise ValueError(f"subset={subset!r}: give pictures per class, at least 1, for {SPLITS}")
     path, used, reason = _find(entry, source, edition, folder)
     listing = find_listing(entry, path)
-    _choose_classes(listing, entry, classes)
     if on_error == "skip":
         _drop_damaged(listing, name, progress)
     elif on_error != "raise":
@@ -122,17 +114,15 @@ def load_dataset(
     if skipped := listing.problems + listing.ignored:
         message = f"{name}: {len(skipped)} of the files in {path} are left out"
         warnings.warn(f"{message}: {_shortened(skipped)}", stacklevel=2)
-    if used == "real" and not folder and not classes and len(listing.records) != entry.count:
-        message = f"{path} has {len(listing.records):,} labelled pictures of {entry.title}"
+    if used == "real" and not folder and len(listing.records) != entry.count:
+        message = f"{path} has {len(listing.records):,} labelled pictures of {name}"
         warnings.warn(f"{message}; the published set has {entry.count:,}", stacklevel=2)
     parts = []
     for split, members in make_splits(listing, seed, share, entry.pool).items():
-        if members and sizes.get(split) is not None:
+        if sizes.get(split) is not None:
             members = _balanced(members, sizes[split], seed)
-        members = sorted(members)
-        order = np.random.default_rng(seed).permutation(len(members))  # the first: a fair sample
-        members = [members[i] for i in order]
-        parts.append(ImageDataset(f"{name} {split}", listing, members, transform))
+        members = _shuffled(members, np.random.default_rng(seed))  # the first: a fair sample
+        parts.append(ImageDataset(f"{name} {split}", listing, members))
     loaded = DatasetSplits(name, edition, used, *parts, path, reason, tuple(skipped))
     if verbose:
         print(loaded)
@@ -144,8 +134,8 @@ def _find(
 ) -> tuple[Path, str, str]:
     """Return the folder or archive to read, which copy it is, and why not the real one."""
     source = runtime.current().data_source if given is None else given
-    if source not in runtime.DATA_SOURCES or edition not in ("plain", *entry.embedded):
-        choice = f"choose of {runtime.DATA_SOURCES} and {tuple(entry.embedded)}"
+    if source not in runtime.DATA_SOURCES or edition not in ("plain", *entry.editions):
+        choice = f"choose of {runtime.DATA_SOURCES} and {entry.editions}"
         raise ValueError(f"source={source!r}, edition={edition!r}: {choice}")
     rendered = given == "embedded" or edition != "plain"
     if rendered and (folder is not None or given == "real"):
@@ -155,28 +145,17 @@ def _find(
     reason = ""
     if source != "embedded" and not rendered:
         try:
-            return assets.fetch(entry.asset, offline=False), "real", ""
+            return assets.fetch(entry.asset), "real", ""
         except assets.AssetUnavailable as unavailable:
-            if source == "real" or not entry.embedded:
+            if source == "real" or not entry.editions:
                 raise
             reason = unavailable.reasons[-1]
-    path = assets.embedded_folder() / f"{entry.embedded.get(edition, entry.asset)}.zip"
+    cue = "" if edition == "plain" else f"_{edition}"
+    path = assets.embedded_folder() / f"{entry.asset}{cue}.zip"
     if not path.is_file():
         advice = 'incomplete installation, or load it with source="real"; cu.photo_names() are here'
-        raise assets.AssetUnavailable(entry.title, [f"there is no {path}"], advice)
+        raise assets.AssetUnavailable(entry.asset, [f"there is no {path}"], advice)
     return path, "embedded", reason
-
-
-def _choose_classes(listing: Listing, entry: Entry, classes: Sequence[str] | None) -> None:
-    """Keep the wanted classes, labelled in their order."""
-    allowed = entry.classes or listing.classes
-    wanted = [name for name in allowed if name != BACKGROUND] if classes is None else list(classes)
-    index = {listing.classes.index(name): wanted.index(name) for name in wanted if name in allowed}
-    if not 0 < len(index) == len(wanted):
-        raise ValueError(f"classes={classes!r}: name some of {', '.join(allowed)}, each once")
-    kept = [record for record in listing.records if record.label in index]
-    listing.records = [record._replace(label=index[record.label]) for record in kept]
-    listing.classes = tuple(wanted)
 
 
 def _drop_damaged(listing: Listing, name: str, progress: bool) -> None:
@@ -205,14 +184,12 @@ def make_splits(
     there is training but no validation, the share `validation` of the training pictures becomes it.
     With `pool`, all splits are put together, that many pictures are drawn, and these are split.
     """
-    known = {file: line.get("split") for file, line in listing.scenes.items()}
-    records = [r._replace(split=r.split or known.get(r.file)) for r in listing.records]
+    records = listing.records
     if pool is not None:
-        loose = [record._replace(split=None) for record in records]
-        records, _ = draw(loose, min(pool, len(loose)), seed)
+        loose, _ = draw(records, min(pool, len(records)), seed)
+        records = [record._replace(split=None) for record in loose]
     splits = {name: [r for r in records if r.split == name] for name in SPLITS}
-    loose = [record for record in records if record.split not in SPLITS]
-    if loose:
+    if loose := [record for record in records if record.split not in SPLITS]:
         train, rest = draw(loose, round(SHARES[0] * len(loose)), seed)
         parts = train, *draw(rest, round(SHARES[1] * len(loose)), seed)
         splits = {name: splits[name] + part for name, part in zip(SPLITS, parts, strict=True)}
@@ -248,8 +225,13 @@ def _balanced(records: Sequence[Record], per_class: int, seed: int) -> list[Reco
     """Draw the same number of pictures of each class; DatasetError if one has too few."""
     generator, chosen = np.random.default_rng(seed), []
     for label in sorted({record.label for record in records}):
-        members = sorted(record for record in records if record.label == label)
+        members = _shuffled([record for record in records if record.label == label], generator)
         if len(members) < per_class:
             raise DatasetError(f"class {label} has only {len(members)} pictures: lower subset=")
-        chosen += [members[i] for i in generator.permutation(len(members))[:per_class]]
+        chosen += members[:per_class]
     return chosen
+
+
+def _shuffled(records: Sequence[Record], generator: np.random.Generator) -> list[Record]:
+    records = sorted(records)
+    return [records[i] for i in generator.permutation(len(records))]

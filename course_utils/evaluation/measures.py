@@ -6,21 +6,18 @@ says less than an intervention (`intervention_effect`).
 
 Likeness: sanity checks ask whether maps change when they should (the network was randomised),
 attacks on explanations whether they change when they should not. No measure here knows which map is
-right, and they disagree: order, structure and edges are different things. All are at most 1, which
-means equal up to scale, and do not depend on the units of the two maps.
+right, and they disagree: the order of all pixels and the strongest ones are different things. Both
+are at most 1, which means equal up to scale, and do not depend on the units of the two maps.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
-from skimage.feature import hog
-from skimage.metrics import structural_similarity
 
 from .arrays import Floats, Parts, divide, measured_pair, to_maps, to_masks, warn_of
 from .statistics import Interval, bootstrap_interval, pearson
@@ -287,74 +284,12 @@ def cosine_similarity(first: Any, second: Any, *, absolute: bool = False) -> Flo
     return _defined(cosines, *pair)
 
 
-def ssim_similarity(first: Any, second: Any) -> Floats:
-    """Structural similarity: local means, contrasts and correlations agree.
-
-    Wang, Bovik, Sheikh, Simoncelli: Image quality assessment, IEEE TIP 2004, equation 13; for
-    saliency maps Adebayo et al. 2018. It depends on the scale of the maps, so each is divided by
-    its largest magnitude first, and magnitudes are compared. Two maps that are nearly zero nearly
-    everywhere score high for that alone: compare with the score of unrelated maps.
-
-    Parameters
-    ----------
-    first, second
-        As in `spearman_similarity`; maps of at least 7 x 7 pixels.
-
-    Returns
-    -------
-    ndarray (N,) in [-1, 1]
-        NaN, with one warning, where a map is zero everywhere or not finite.
-    """
-    pair = [_scaled(maps) for maps in _pair(first, second, absolute=True)]
-    values = [structural_similarity(*maps, data_range=1.0) for maps in zip(*pair, strict=True)]
-    return _defined(np.array(values), *pair)
-
-
-def hog_similarity(first: Any, second: Any) -> Floats:
-    """Pearson correlation of histograms of oriented gradients: edges run the same way.
-
-    Dalal, Triggs: Histograms of oriented gradients for human detection, CVPR 2005; for saliency
-    maps Adebayo et al. 2018. Cells have a fourteenth of the map's side (16 of 224 pixels), at least
-    4 pixels. Each cell is normalised by itself, so faint noise counts as much as a strong edge.
-
-    Parameters
-    ----------
-    first, second
-        As in `spearman_similarity`.
-
-    Returns
-    -------
-    ndarray (N,) in [-1, 1]
-        NaN, with one warning, where a map is the same everywhere or not finite.
-    """
-    pair = [_scaled(maps) for maps in _pair(first, second, absolute=True)]
-    side = min(pair[0].shape[1:])
-    cell = (min(side, max(4, side // 14)),) * 2
-    edges = (np.stack([hog(one, 8, cell, (1, 1)) for one in maps]) for maps in pair)
-    return _defined(pearson(*edges), *pair)
-
-
-#: The four measures of Adebayo et al. 2018, by the names that figures give them.
-SIMILARITIES: dict[str, Callable[[Any, Any], Floats]] = {
-    "Rank correlation": spearman_similarity,
-    "Rank correlation, absolute": partial(spearman_similarity, absolute=True),
-    "SSIM": ssim_similarity,
-    "HOG": hog_similarity,
-}
-
-
 def _pair(first: Any, second: Any, absolute: bool) -> list[Floats]:
     """Both batches (N, H, W); zeros where a map is not finite."""
     pair = [np.nan_to_num(to_maps(maps)) for maps in (first, second)]
     if pair[0].shape != pair[1].shape:
         raise ValueError(f"maps of different shapes: {pair[0].shape} and {pair[1].shape}")
     return [np.abs(maps) for maps in pair] if absolute else pair
-
-
-def _scaled(maps: Floats) -> Floats:
-    """Each map divided by its largest magnitude."""
-    largest = np.abs(maps).max(axis=(1, 2), keepdims=True)
-    return maps / np.where(largest > 0, largest, 1)
 
 
 def _defined(values: Floats, first: Floats, second: Floats) -> Floats:

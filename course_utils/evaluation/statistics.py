@@ -63,7 +63,7 @@ def bootstrap_interval(
     interval of all values that the exact sign-flip test (`permutation_test`) does not reject; it
     holds if values scatter symmetrically (Hartigan: Using subsample values as typical values, JASA
     1969), and needs 6 images for 95 %. Other statistics get none. For hits and misses take
-    `proportion_interval`.
+    SciPy's ``binomtest(hits, n).proportion_ci()``.
 
     Parameters
     ----------
@@ -116,27 +116,6 @@ def _sign_flip_interval(values: Floats) -> tuple[float, float]:
     means = np.sort(sums[1:] / sizes[1:])
     rank = len(sums) // 40  # 2.5 % at each end
     return (float(means[rank - 1]), float(means[-rank])) if rank else (math.nan, math.nan)
-
-
-def proportion_interval(count: int, n: int) -> Interval:
-    """Wilson's interval of a share, such as an accuracy or a pointing game's hits.
-
-    Wilson: Probable inference, the law of succession, and statistical inference, JASA 1927. It
-    suits any number of pictures, also where all or none are right.
-
-    Parameters
-    ----------
-    count : int
-        Successes: a whole number, not a share.
-    n : int
-        Trials.
-
-    Returns
-    -------
-    Interval
-    """
-    ends = stats.binomtest(count, n).proportion_ci(0.95, method="wilson")
-    return Interval(count / n, float(ends.low), float(ends.high), n)
 
 
 @dataclass(frozen=True)

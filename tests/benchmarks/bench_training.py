@@ -132,8 +132,12 @@ def ascent(rounds: int) -> tuple[float, float, bool]:
 
 
 def _iteration(objective: Callable[[Tensor], Tensor], start: Tensor, **settings: Any) -> float:
-    found = cu.optimize(objective, start, steps=8, progress=False, **settings)
-    return float(np.median(np.diff(found.seconds)))
+    began = []
+    cu.optimize(
+        objective, start, steps=8, progress=False,
+        until=lambda _: began.append(time.perf_counter()), **settings,
+    )  # fmt: skip
+    return float(np.median(np.diff(began)))
 
 
 def _pass(objective: Callable[[Tensor], Tensor], picture: Tensor) -> float:
