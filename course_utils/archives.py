@@ -36,10 +36,8 @@ def _entries(path: Path) -> Iterator[tuple[str, int, bool, Opener]]:
                 plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
                 yield info.filename, info.file_size, plain, functools.partial(archive.open, info)
     else:
-        raise ValueError(
-            "it is no .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz (others are not read: pack the "
-            "folder as .zip), or it is damaged or incomplete"
-        )
+        kinds = ".zip, .tar, .tar.gz, .tar.bz2 or .tar.xz"
+        raise ValueError(f"it is no {kinds} (pack the folder as .zip), or damaged or incomplete")
 
 
 def members(path: Path) -> Iterator[tuple[str, Opener]]:

@@ -30,7 +30,7 @@ def to_numpy(values: Any) -> NDArray:
 
     Parameters
     ----------
-    values : Tensor, array, number, or sequence of these
+    values : Tensor, array, number, sequence of these, or result with ``attributions``
         Tensors may be on any device, of any type, with or without gradient.
 
     Returns
@@ -38,6 +38,7 @@ def to_numpy(values: Any) -> NDArray:
     ndarray
         It may share its memory with `values`. Types that NumPy lacks (bfloat16) become float32.
     """
+    values = getattr(values, "attributions", values)
     if isinstance(values, list | tuple):
         values = [to_numpy(value) if isinstance(value, Tensor) else value for value in values]
     if not isinstance(values, Tensor):
@@ -129,6 +130,26 @@ def expand_baselines(baselines: Baselines, inputs: Tensor) -> Tensor:
         shapes = f"the inputs', {tuple(inputs.shape)}, or one image's: {tuple(baselines.shape)}"
         raise ValueError(f"baselines must have the shape of {shapes}{advice}")
     return check_images(baselines.to(inputs), "baselines")
+
+
+def scores_of(model: Forward, images: Tensor) -> Tensor:
+    """Run a model, and return its class scores (N, classes), or raise as `check_outputs`.
+
+    Modules are watched: one that turns autocast on in its own forward pass may return float32 all
+    the same, and would be too coarse.
+    """
+
+    def refuse_half(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.dtype in (torch.float16, torch.bfloat16):
+            advice = "let it compute in float32, without autocast in its forward pass"
+            raise TypeError(f"a module returned {output.dtype}, too coarse here; {advice}")
+
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    with contextlib.ExitStack() as hooks:
+        for module in modules:
+            if not isinstance(module, torch.jit.ScriptModule):
+                hooks.callback(module.register_forward_hook(refuse_half).remove)
+        return check_outputs(model(images), len(images))
 
 
 def check_outputs(outputs: Any, n_images: int) -> Tensor:

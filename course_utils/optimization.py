@@ -7,7 +7,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from . import checks, runtime
 from .networks import Network
 
-__all__ = ["OptimizationError", "Optimized", "Step", "features_of", "optimize"]
+__all__ = ["OptimizationError", "Optimized", "features_of", "optimize"]
 
 Objective = Callable[[Tensor], Tensor]
 Change = Callable[[Tensor], Tensor]
@@ -25,18 +25,6 @@ Features = Callable[[Tensor], dict[str, Tensor]]
 # a second interruption within this time is meant for everything, not for the next loop
 _TWICE_SECONDS = 5.0
 _last_interruption = -_TWICE_SECONDS
-
-
-class Step(NamedTuple):
-    """One evaluation of the objective, as `until` gets it.
-
-    `step` is 0 before the first step; `picture` is where the objective was evaluated, without
-    gradient, and `value`, () or (N,), what it is there.
-    """
-
-    step: int
-    picture: Tensor
-    value: Tensor
 
 
 @dataclass(frozen=True)
@@ -80,7 +68,6 @@ def optimize(
     minimize: bool = True,
     constrain: Change | None = None,
     gradient: Change | None = None,
-    until: Callable[[Step], object] | None = None,
     description: str = "",
     progress: bool = True,
 ) -> Optimized:
@@ -114,8 +101,6 @@ def optimize(
     gradient : callable, optional
         Changes the objective's gradient before the step: ``torch.sign`` with "sgd" steps by `lr`
         in every pixel, ``lambda g: g * mask`` leaves the rest of a picture alone.
-    until : callable, optional
-        Called with a `Step` after every evaluation; a true answer ends the loop.
     description : str
         For the progress bar, beside the objective's value.
     progress : bool
@@ -167,7 +152,7 @@ def optimize(
                 last, given = leaf.detach().clone(), value.detach().clone()
                 values.append(given.tolist())
                 best = _better(best or (last, given), (last, given), minimize)
-                if step == steps or (until and until(Step(step, last, given))):
+                if step == steps:
                     break
                 (slope,) = torch.autograd.grad(value.sum(), leaf)
                 slope = slope if gradient is None else gradient(slope)
@@ -179,10 +164,8 @@ def optimize(
             if best is None or _last_interruption - before < _TWICE_SECONDS:
                 raise
             interrupted = True
-            print(
-                f"Interrupted after step {len(values) - 1}: the best picture so far is kept. "
-                f"Interrupt again within {_TWICE_SECONDS:.0f} s to stop everything."
-            )
+            again = f"again within {_TWICE_SECONDS:.0f} s stops everything"
+            print(f"Interrupted after step {len(values) - 1}, the best is kept; {again}")
     found = (tensor.contiguous() for tensor in (*best, last))
     return Optimized(*found, history=np.array(values), interrupted=interrupted)
 
@@ -195,10 +178,8 @@ def _evaluate(objective: Objective, leaf: Tensor, step: int) -> Tensor:
         wanted = f"a tensor: one number, or one for each of {len(leaf)} pictures"
         raise ValueError(f"the objective must return {wanted}; got {got}")
     if not value.isfinite().all():
-        raise OptimizationError(
-            f"the objective is {value.tolist()} after {step} steps: is there a division by 0, a "
-            "root or logarithm of 0, or a gradient at one? If not, try a tenth of lr"
-        )
+        causes = "a division by 0, a root or logarithm of 0, or too large an lr?"
+        raise OptimizationError(f"the objective is {value.tolist()} after {step} steps: {causes}")
     return value
 
 

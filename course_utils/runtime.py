@@ -196,8 +196,6 @@ def _pick_device(device: str | torch.device | None) -> torch.device:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device={device!r} cannot be used here ({str(error).splitlines()[0]}): "
-            "leave it out to let the course choose, or pass 'cpu'"
-        ) from error
+        reason = f"({str(error).splitlines()[0]}): leave it out, or pass 'cpu'"
+        raise ValueError(f"device={device!r} cannot be used here {reason}") from error
     return chosen

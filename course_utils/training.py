@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "CHECKPOINTS", "SCHEDULES", "Calibration", "Checkpoint", "CheckpointError",
+    "CHECKPOINTS", "SCHEDULES", "Calibration", "Checkpoint",
     "Evaluation", "Features", "History", "Mistake", "TrainedHead", "TrainingError", "backbone_of",
     "cosine", "evaluate", "extract_features", "fit", "fit_head", "load_checkpoint", "one_cycle",
     "tutorial_cnn",
@@ -49,7 +49,6 @@ __all__ = [
 Schedule = Callable[[float], float]
 #: An optimizer, or what makes one of the parameters that learn.
 Rule = Optimizer | Callable[[list[nn.Parameter]], Optimizer]
-Freeze = str | nn.Module | Sequence[str | nn.Module]
 Device = str | torch.device | None
 
 
@@ -136,7 +135,6 @@ def fit(
     optimizer: Rule | None = None,
     learning_rate: float | None = None,
     schedule: str | Schedule | None = None,
-    freeze: Freeze = (),
     patience: int | None = None,
     seed: int | None = None,
     device: Device = None,
@@ -148,7 +146,8 @@ def fit(
     ----------
     model : nn.Module
         Maps a batch of inputs to logits (N, classes), two classes or more. Moved to `device`; left
-        in ``eval()``, its gradients cleared.
+        in ``eval()``, its gradients cleared. What needs no gradient does not learn, and BatchNorm
+        layers among it keep their statistics.
     batches : iterable of (inputs, labels)
         ``cu.batches(…)``, a ``DataLoader`` or a list; gone through once per epoch. Labels are class
         indices, (N,) or (N, 1), of any number type.
@@ -164,10 +163,6 @@ def fit(
         Of Adam; default 0.001. Other optimizers have their own.
     schedule : {"cosine", "one_cycle"} or callable, optional
         Factor on the learning rate as a function of how much of the training is done, 0 to 1.
-    freeze : module or name of one, or a sequence of them
-        These do not learn: meanwhile their parameters need no gradient, and they stay in evaluation
-        mode, so that BatchNorm keeps its statistics and Dropout is off. So do BatchNorm layers
-        whose weights were frozen before.
     patience : int, optional
         Stop when so many epochs in a row were not better than the best.
     seed : int, optional
@@ -198,7 +193,7 @@ def fit(
     Notes
     -----
     After an error the model has the weights of its best finished epoch, or those it came with, and
-    the modes it came with. Which parameters need a gradient is always as it was.
+    the modes it came with.
 
     Examples
     --------
@@ -217,9 +212,10 @@ def fit(
     history, count = History(), operator.length_hint(batches, 0)
     if seed is not None:
         runtime.seed_everything(seed)
-    with _modes_and_gradients_kept(model), _bar(progress, total=count * epochs or None) as bar:
+    with _modes_kept(model), _bar(progress, total=count * epochs or None) as bar:
         model.to(device or runtime.current().device)
-        still = _freeze(model, freeze)
+        norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.affine]
+        still = [norm for norm in norms if not norm.weight.requires_grad]
         rule = _make_rule(model, optimizer, learning_rate)
         rates = [group["lr"] for group in rule.param_groups]
         best, record = copy.deepcopy(model.state_dict()), None
@@ -292,10 +288,9 @@ def _run(
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
-            raise ValueError(
-                f"{place}: one picture is too few to train BatchNorm. Leave a last batch that is "
-                "not full out with drop_last=True, in cu.batches or in the DataLoader."
-            ) from error
+            advice = "leave a last batch that is not full out, with drop_last=True"
+            message = f"{place}: one picture is too few to train BatchNorm; {advice}"
+            raise ValueError(message) from error
         labels = _class_indices(labels, outputs)
         loss = F.cross_entropy(outputs, labels)
         if not math.isfinite(number := loss.item()):
@@ -322,10 +317,8 @@ def _pair(batch: Sequence[Tensor]) -> Sequence[Tensor]:
     """Return a batch, or raise unless it is a pair of tensors of one length."""
     whole = isinstance(batch, tuple | list) and all(isinstance(part, Tensor) for part in batch)
     if not whole or len(batch) != 2 or len({part.shape[:1] for part in batch}) != 1:
-        raise TypeError(
-            f"a batch must be a pair of tensors of one length, (inputs, labels), and is a "
-            f"{type(batch).__name__}: pass cu.batches(split.to_tensors()), or a DataLoader"
-        )
+        advice = f"is a {type(batch).__name__}: pass cu.batches(…) or a DataLoader"
+        raise TypeError(f"a batch must be a pair of tensors, (inputs, labels), and {advice}")
     return batch
 
 
@@ -335,26 +328,21 @@ def _class_indices(labels: Tensor, outputs: Tensor) -> Tensor:
     indices = given.long()
     whole = len(given) == count and torch.equal(indices.to(given), given)
     if not whole or classes < 2 or indices.min() < 0 or indices.max() >= classes:
-        raise ValueError(
-            f"labels must be whole numbers ({count},) from 0 to {classes - 1}, one of two classes "
-            f"or more, as the model has {classes} outputs; got {labels.dtype} of shape "
-            f"{tuple(labels.shape)} from {labels.min()} to {labels.max()}"
-        )
+        got = f"{labels.dtype} {tuple(labels.shape)} from {labels.min()} to {labels.max()}"
+        wanted = f"({count},) from 0 to {classes - 1}, for {classes} outputs, at least 2"
+        raise ValueError(f"labels must be whole numbers {wanted}; got {got}")
     return indices
 
 
 @contextmanager
-def _modes_and_gradients_kept(model: nn.Module) -> Iterator[None]:
-    """Give modules their modes back afterwards, and parameters their `requires_grad`."""
+def _modes_kept(model: nn.Module) -> Iterator[None]:
+    """Give modules their modes back afterwards."""
     modes = [(module, module.training) for module in model.modules()]
-    needs = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         yield
     finally:
         for module, training in modes:
             module.training = training
-        for parameter, required in needs:
-            parameter.requires_grad_(required)
 
 
 def _device_of(model: nn.Module) -> torch.device:
@@ -375,18 +363,6 @@ def _predict(model: nn.Module, inputs: Tensor) -> Tensor:
 
 def _bar(shown: bool, iterable: Any = None, **options: Any) -> Any:
     return runtime.progress(iterable, **options, **({} if shown else {"disable": True}))
-
-
-def _freeze(model: nn.Module, parts: Freeze) -> list[nn.Module]:
-    """Let parts of a model need no gradient; return the modules that have to stay in ``eval()``."""
-    parts = [parts] if isinstance(parts, str | nn.Module) else parts
-    still = [model.get_submodule(part) if isinstance(part, str) else part for part in parts]
-    if not set(still) <= set(model.modules()):
-        raise ValueError("freeze names a module that is no part of the model")
-    for module in still:
-        module.requires_grad_(False)
-    norms = (m for m in model.modules() if isinstance(m, _BatchNorm) and m.affine)
-    return still + [norm for norm in norms if not norm.weight.requires_grad]
 
 
 def _make_rule(model: nn.Module, optimizer: Rule | None, learning_rate: float | None) -> Optimizer:
@@ -692,10 +668,8 @@ def extract_features(
     if images.dtype != torch.uint8:
         low, high = checks.check_images(images, "pictures").aminmax()
         if transform is not None and (low < -0.01 or high > 1.01):
-            raise ValueError(
-                f"pictures go from {low:.3g} to {high:.3g}: pass bytes, or floats in [0, 1]. Those "
-                "normalised already go into cu.backbone_of(network), without transform="
-            )
+            advice = "pass bytes, or floats in [0, 1]; the transform normalises them"
+            raise ValueError(f"pictures go from {low:.3g} to {high:.3g}: {advice}")
     parts = []
     for batch in _bar(progress, images.split(32), description="features"):
         batch = batch.to(_device_of(model))
@@ -747,10 +721,6 @@ def fit_head(
 # ---------------------------------------------------------------------------- checkpoints
 
 
-class CheckpointError(RuntimeError):
-    """A checkpoint that is missing, or not the one that comes with the course."""
-
-
 def tutorial_cnn(classes: int = 10) -> nn.Sequential:
     """Return the network of PyTorch's CIFAR-10 tutorial, untrained: two convolutions, three linear.
 
@@ -795,17 +765,15 @@ CHECKPOINTS = {
 }
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """A network trained for this course, and all a lesson needs to use it.
 
     Attributes
     ----------
-    name : str
     model : nn.Module
         In ``eval()``, parameters frozen, on the lesson's device.
     preprocess : Preprocess
-        Photographs to a normalised batch; its ``mean`` and ``std`` are those of the training.
+        Photographs to a normalised batch, and back (``.denormalize``).
     labels : list of str
         Class names by index.
     accuracy : float
@@ -814,21 +782,11 @@ class Checkpoint:
         How it was trained: data, test pictures, epochs, seed and so on.
     """
 
-    name: str
     model: nn.Module
     preprocess: Preprocess
     labels: list[str]
     accuracy: float
     details: dict[str, Any]
-
-    @property
-    def normalize(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation per channel, as `cu.batches` takes them."""
-        return self.preprocess.mean, self.preprocess.std
-
-    def denormalize(self, images: Tensor) -> Tensor:
-        """Undo the normalisation: (N, 3, H, W) or (3, H, W) to values in [0, 1], clipped."""
-        return self.preprocess.denormalize(images)
 
 
 def load_checkpoint(name: str, *, device: Device = None) -> Checkpoint:
@@ -843,7 +801,7 @@ def load_checkpoint(name: str, *, device: Device = None) -> Checkpoint:
 
     Raises
     ------
-    CheckpointError
+    RuntimeError
         If the file is missing, or not the one that comes with the course (by SHA-256).
     """
     from safetensors import safe_open
@@ -851,9 +809,9 @@ def load_checkpoint(name: str, *, device: Device = None) -> Checkpoint:
     path = assets.checkpoints_folder() / f"{name}.safetensors"
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
     if digest is None or digest != CHECKPOINTS.get(name):
-        raise CheckpointError(
-            f"{path} is missing, or not the file that comes with the course ("
-            f"{', '.join(CHECKPOINTS)}): clone or install the course again"
+        advice = f"({', '.join(CHECKPOINTS)}): clone or install the course again"
+        raise RuntimeError(
+            f"{path} is missing, or not the file that comes with the course {advice}"
         )
     with safe_open(path, framework="pt") as file:
         details = json.loads(file.metadata()["course"])
@@ -861,11 +819,6 @@ def load_checkpoint(name: str, *, device: Device = None) -> Checkpoint:
     model, target = tutorial_cnn(), torch.device(device or runtime.current().device)
     model.load_state_dict(state)
     mean, std = map(tuple, details["normalize"])
-    return Checkpoint(
-        name=name,
-        model=model.to(target).requires_grad_(False).eval(),
-        preprocess=Preprocess(mean, std, target, resize=details["size"], crop=details["size"]),
-        labels=list(details["classes"]),
-        accuracy=details["accuracy"],
-        details=details,
-    )
+    preprocess = Preprocess(mean, std, target, resize=details["size"], crop=details["size"])
+    model = model.to(target).requires_grad_(False).eval()
+    return Checkpoint(model, preprocess, list(details["classes"]), details["accuracy"], details)

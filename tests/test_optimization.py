@@ -133,28 +133,6 @@ def test_gradient_can_be_changed():
     assert torch.equal(signs[0], torch.ones(2)), "ascent shows the objective's own gradient"
 
 
-def test_until_ends_the_loop():
-    moments = []
-
-    def until(now):
-        moments.append(now)
-        return now.value < 0.5
-
-    found = optimize(
-        lambda x: x.square().sum(),
-        torch.ones(3),
-        steps=500,
-        lr=0.05,
-        until=until,
-        progress=False,
-    )
-    assert found.value < 0.5
-    assert len(found.history) < 500
-    assert found.history[-2] >= 0.5
-    assert [now.step for now in moments] == list(range(len(found.history)))
-    assert torch.equal(moments[0].picture, torch.ones(3))
-
-
 def test_same_call_gives_the_same_numbers():
     def run():
         generator = torch.Generator().manual_seed(3)

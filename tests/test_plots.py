@@ -527,11 +527,11 @@ def test_convergence_draws_medians_over_runs():
     errors = np.array([[0.1, 0.01], [0.2, 0.02], [0.9, 0.03]])
     figure = plots.plot_convergence(
         {"right": (counts, errors), "squared": (counts, [0.01, 0.001])},
-        tolerance=0.01, highlight=["squared"], display=False,
+        tolerance=0.01, display=False,
     )  # fmt: skip
     right, squared = figure.axes[0].lines[:2]
     np.testing.assert_allclose(right.get_ydata(), [0.2, 0.02])
-    assert (right.get_color(), squared.get_color()) == (style.CONTROL, style.SERIES[1])
+    assert (right.get_color(), squared.get_color()) == style.SERIES[:2]
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["10", "100"]
     assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
     assert "right 0.2 at 10, 0.02 at 100" in figure.alt
@@ -546,32 +546,15 @@ def test_convergence_refuses_what_logarithmic_axes_cannot_show(errors):
 
 
 def test_labels_at_line_ends_never_overlap_and_keep_their_order():
-    ends = {f"line {i}": [0, value] for i, value in enumerate((0.5, 0.51, 0.1, 0.52, 0.9))}
-    figure = plots.plot_curves([0, 1], ends, xlabel="x", ylabel="y", display=False)
+    values = enumerate((0.5, 0.51, 0.1, 0.52, 0.9))
+    ends = {f"line {i}": ([1, 10], [0.2, value]) for i, value in values}
+    figure = plots.plot_convergence(ends, display=False)
     figure.draw_without_rendering()
     labels = [text for text in figure.axes[0].texts if text.get_text().startswith("line")]
     boxes = sorted((Text.get_window_extent(text) for text in labels), key=lambda box: box.y0)
     assert all(lower.y1 <= upper.y0 + 1 for lower, upper in pairwise(boxes))
     heights = [Text.get_window_extent(text).y0 for text in labels]
     assert np.argsort(heights).tolist() == [2, 0, 1, 3, 4]
-
-
-def test_curves_draw_means_with_students_interval_and_quartiles():
-    runs = np.array([[1.0, 0.5, 0.0], [1.0, 0.7, 0.2], [1.0, 0.6, 0.1]])
-    curves, labels = {"IG": runs, "random": 1 - runs[0]}, {"xlabel": "deleted", "ylabel": "y"}
-    x = [0, 0.5, 1]
-    figure = plots.plot_curves(x, curves, controls=["random"], display=False, **labels)
-    axes = figure.axes[0]
-    np.testing.assert_allclose(axes.lines[0].get_ydata(), [1, 0.6, 0.1])
-    band = axes.collections[0].get_paths()[0].vertices
-    assert np.ptp(band[band[:, 0] == 1, 1]) / 2 == pytest.approx(4.3027 * 0.1 / 3**0.5, rel=1e-3)
-    assert "mean over 3 runs" in texts(figure)
-    assert "IG 1 at 0, 0.1 at 1" in figure.alt
-    figure = plots.plot_curves(x, {"IG": runs}, band="quartiles", display=False, **labels)
-    band = figure.axes[0].collections[0].get_paths()[0].vertices
-    assert np.ptp(band[band[:, 0] == 1, 1]) == pytest.approx(0.1)
-    with pytest.raises(ValueError, match="Shape"):
-        plots.plot_curves([0, 1], {"a": [1, 2, 3]}, display=False, **labels)
 
 
 def test_intervals_mark_controls_and_refuse_errors_taken_for_ends():

@@ -113,23 +113,6 @@ def test_confusion_refuses_what_is_no_confusion_matrix(matrix, classes):
         plots.plot_confusion(matrix, classes, display=False)
 
 
-# --------------------------------------------------------------------------- scarcity
-
-
-def test_accuracy_against_data_has_a_logarithmic_axis_and_says_what_guessing_gives():
-    runs = np.array([[0.5, 0.7], [0.6, 0.8], [0.7, 0.9]])
-    figure = plots.plot_curves(
-        [10, 1000], {"small": runs, "frozen": [0.8, 0.9]}, xlabel="pictures", ylabel="accuracy",
-        percent=True, log=True, reference=(0.5, "guessing"), display=False,
-    )  # fmt: skip
-    axes = figure.axes[0]
-    assert axes.get_xscale() == "log"
-    np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.6, 0.8])
-    assert "small 0.6 at 10, 0.8 at 1000" in figure.alt
-    for text in ("guessing", "1,000", "60 %"):
-        assert text in texts(figure)
-
-
 # --------------------------------------------------------------------------- all of them
 
 

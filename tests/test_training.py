@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 import course_utils as cu
 from course_utils import training
 from course_utils.training import (
-    CheckpointError,
     TrainingError,
     backbone_of,
     evaluate,
@@ -202,7 +201,6 @@ def test_interruption_keeps_the_best_so_far():
         epochs=9,
         optimizer=optimizer,
         schedule="cosine",
-        freeze="0",
     )
     assert history.interrupted
     assert len(history.epochs) == 3
@@ -309,8 +307,8 @@ def test_labels_of_every_type_mean_the_same(change):
         (torch.full((32,), NAN), "whole numbers"),
         (torch.full((32,), 2), "from 0 to 1.*from 2 to 2"),
         (torch.full((32,), -1), "from -1"),
-        (torch.ones(32, 2), r"shape \(32, 2\)"),
-        (torch.zeros(32, 3), r"shape \(32, 3\)"),
+        (torch.ones(32, 2), r"float32 \(32, 2\)"),
+        (torch.zeros(32, 3), r"float32 \(32, 3\)"),
     ],
 )
 def test_labels_that_cannot_be_meant_are_refused(labels, message):
@@ -346,7 +344,7 @@ def test_networks_that_return_something_else_than_scores(wrap, advice):
     for call in (functools.partial(fit, epochs=1), evaluate):
         with pytest.raises((TypeError, ValueError), match=advice):
             call(Returning(wrap), cut(points(64)))
-    with pytest.raises(ValueError, match="has 1 outputs"):
+    with pytest.raises(ValueError, match="for 1 outputs"):
         fit(nn.Linear(2, 1), cut(points(64)), epochs=1)
 
 
@@ -398,9 +396,8 @@ def state_of(model: nn.Module) -> list:
     needs=st.lists(st.booleans(), min_size=6, max_size=6),
     fail_at=st.integers(0, 14),
     error=st.sampled_from([RuntimeError, KeyboardInterrupt]),
-    freeze=st.sampled_from([(), "0", ["0", "2"]]),
 )
-def test_what_is_passed_in_is_as_it_was(modes, needs, fail_at, error, freeze):
+def test_what_is_passed_in_is_as_it_was(modes, needs, fail_at, error):
     fragile, model = Fragile(), small()
     model.insert(1, fragile)
     fragile.fail_at, fragile.error = fail_at, error
@@ -414,7 +411,7 @@ def test_what_is_passed_in_is_as_it_was(modes, needs, fail_at, error, freeze):
     random_state = torch.get_rng_state()
     failed = 0 < fail_at <= 10
     try:
-        history = fit(model, data, held, epochs=2, freeze=freeze)
+        history = fit(model, data, held, epochs=2)
     except RuntimeError:
         assert failed
         assert error is RuntimeError
@@ -427,7 +424,7 @@ def test_what_is_passed_in_is_as_it_was(modes, needs, fail_at, error, freeze):
         assert state_of(model)[1] == state[1]
     assert all(parameter.grad is None for parameter in model.parameters())
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad or name.split(".")[0] in freeze:
+        if not parameter.requires_grad:
             assert torch.equal(parameter, before[name])
     assert all(torch.equal(one, batch[0]) for one, batch in zip(inputs, data, strict=True))
     assert torch.equal(torch.get_rng_state(), random_state), "nothing random is in this network"
@@ -488,9 +485,9 @@ def test_schedules():
     assert one_cycle[-1] == pytest.approx(0)
 
 
-@pytest.mark.parametrize("how", ["0", "module"])
-def test_frozen_parts_do_not_change(how):
-    backbone = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
+def test_frozen_parts_do_not_change():
+    backbone = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU())
+    backbone.requires_grad_(False)
     model = nn.Sequential(backbone, nn.Linear(8, 2))
     before, modes = copy_of(backbone), []
     backbone.register_forward_hook(lambda module, *_: modes.append(module[1].training))
@@ -499,21 +496,13 @@ def test_frozen_parts_do_not_change(how):
         model,
         cut(points()),
         epochs=3,
-        freeze=backbone if how == "module" else how,
         optimizer=functools.partial(torch.optim.SGD, lr=0.1, weight_decay=0.1),
     )
     assert same(copy_of(backbone), before), "weights and BatchNorm's statistics"
     assert not any(modes)
     assert not torch.equal(model[1].weight, weight)
     assert history.train_loss[-1] < history.train_loss[0]
-    assert all(parameter.requires_grad for parameter in backbone.parameters()), "as before"
-
-
-def test_batch_norm_with_frozen_weights_is_kept_still_too():
-    model = small()
-    model[1].requires_grad_(False)
-    fit(model, cut(points()), epochs=1)
-    assert torch.equal(model[1].running_mean, torch.zeros(8))
+    assert not any(parameter.requires_grad for parameter in backbone.parameters()), "as before"
 
 
 def test_optimizer_gets_only_what_learns():
@@ -524,7 +513,8 @@ def test_optimizer_gets_only_what_learns():
         return torch.optim.SGD(given, lr=0.1)
 
     model[0].requires_grad_(False)
-    fit(model, cut(points()), epochs=1, freeze="3", optimizer=make)
+    model[3].requires_grad_(False)
+    fit(model, cut(points()), epochs=1, optimizer=make)
     assert [id(p) for p in given] == [id(p) for p in model[1].parameters()]
     assert not any(p.requires_grad for p in model[0].parameters()), "frozen before, frozen after"
 
@@ -534,9 +524,6 @@ def test_optimizer_gets_only_what_learns():
     [
         ({"epochs": 0}, ValueError, "at least 1"),
         ({"patience": 2}, ValueError, "patience needs validation"),
-        ({"freeze": "no_such"}, AttributeError, "no_such"),
-        ({"freeze": nn.Linear(1, 1)}, ValueError, "no part of the model"),
-        ({"freeze": ["0", "1", "2", "3"]}, ValueError, "empty parameter list"),
         ({"schedule": "cosin"}, ValueError, "choose one of cosine, one_cycle"),
         ({"optimizer": torch.optim.SGD([nn.Parameter(torch.ones(1))])}, ValueError, "parameters"),
         (
@@ -548,7 +535,7 @@ def test_optimizer_gets_only_what_learns():
         ({"batches": iter(cut(points()))}, ValueError, "epoch 2: .*iterator that is used up"),
         ({"batches": [(torch.ones(2, 2), 1)]}, TypeError, "pair of tensors"),
         ({"batches": [torch.ones(2, 2)]}, TypeError, "is a Tensor"),
-        ({"batches": [(torch.ones(2, 2), torch.ones(3).long())]}, TypeError, "of one length"),
+        ({"batches": [(torch.ones(2, 2), torch.ones(3).long())]}, TypeError, "pair of tensors"),
         ({"batches": []}, ValueError, "no pictures in epoch 1"),
         ({"validation": []}, ValueError, "no pictures in validation"),
     ],
@@ -705,10 +692,10 @@ def test_features_are_what_the_backbone_gives(pictures):
     ("change", "error", "words"),
     [
         (lambda x: x.float(), ValueError, r"0 to 25\d: pass bytes, or floats in \[0, 1\]"),
-        (lambda x: x / 127.5 - 1, ValueError, r"floats in \[0, 1\].*normalised already"),
-        (lambda x: x[0] / 255, ValueError, "four dimensions"),
+        (lambda x: x / 127.5 - 1, ValueError, r"floats in \[0, 1\].*normalises"),
+        (lambda x: x[0] / 255, ValueError, "one or more"),
         (lambda x: x / 255 * NAN, ValueError, "NaN"),
-        (lambda x: x.long(), TypeError, "floating point"),
+        (lambda x: x.long(), TypeError, "floats"),
     ],
 )
 def test_pictures_in_another_range_are_refused(change, error, words, pictures):
@@ -754,7 +741,7 @@ def test_head_on_features_equals_head_on_frozen_backbone(pictures):
     whole[1].load_state_dict(head.state_dict())
     fit_head(*found, head=head, epochs=3, batch_size=16, device="cpu", progress=False)
     order = torch.Generator().manual_seed(0)
-    fit(whole, cu.batches((images, labels), 16, generator=order), epochs=3, freeze="0")
+    fit(whole, cu.batches((images, labels), 16, generator=order), epochs=3)
     for one, other in zip(head.parameters(), whole[1].parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
 
@@ -802,9 +789,9 @@ def test_course_checkpoint_is_checked(damage, tmp_path, monkeypatch):
     if damage == "changed":
         (tmp_path / f"{name}.safetensors").write_bytes(data)
     monkeypatch.setattr(training.assets, "checkpoints_folder", lambda: tmp_path)
-    with pytest.raises(CheckpointError, match="missing, or not the file"):
+    with pytest.raises(RuntimeError, match="missing, or not the file"):
         load_checkpoint(name)
-    with pytest.raises(CheckpointError, match="cifar10_tutorial_cnn"):
+    with pytest.raises(RuntimeError, match="cifar10_tutorial_cnn"):
         load_checkpoint("lenet")
 
 
@@ -827,8 +814,7 @@ def test_stated_accuracy_is_measured_again(fresh_assets):
     splits = cu.load_dataset("cifar10", "real", folder=CIFAR10, verbose=False, progress=False)
     assert list(splits.classes) == network.labels
     tensors = splits.test.to_tensors(progress=False)
-    found = evaluate(
-        network.model, cu.batches(tensors, 500, normalize=network.normalize), network.labels
-    )
+    scale = network.preprocess.mean, network.preprocess.std
+    found = evaluate(network.model, cu.batches(tensors, 500, normalize=scale), network.labels)
     assert len(found.labels) == 10_000
     assert found.accuracy == pytest.approx(network.accuracy, abs=0.0005)

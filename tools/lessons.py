@@ -8,6 +8,7 @@ threads and tabulates the lines that begin with "Verdict: ". ``lesson`` checks o
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib.metadata
 import json
@@ -241,7 +242,10 @@ def run(sources: Sequence[Path], store: bool = False) -> int:
         if record["failure"]:
             failed.append(source.stem)
         elif store:
-            normalize.write(normalize.normalized(normalize.read(executed)), source)
+            notebook = normalize.normalized(normalize.read(executed))
+            normalize.write(notebook, source)
+            if source.stem.startswith("00"):
+                store_poster(notebook)
         if not store:
             problems |= build_site(SITE)
     done = f"{len(sources) - len(failed)} of {len(sources)} lessons ok"
@@ -249,6 +253,13 @@ def run(sources: Sequence[Path], store: bool = False) -> int:
     if failed:
         print(f"failed: {', '.join(sorted(failed))} (cells and errors are above)")
     return int(bool(failed) or problems != 0)
+
+
+def store_poster(notebook: NotebookNode) -> None:
+    """Store the figure of the cell tagged ``thumbnail`` for the README and the start page."""
+    (cell,) = (c for c in notebook.cells if "thumbnail" in c.metadata.get("tags", []))
+    (figure,) = (o.data["image/jpeg"] for o in cell.outputs if "image/jpeg" in o.get("data", {}))
+    put(base64.b64decode(figure), tasks.ROOT / ".github" / "poster.jpg")
 
 
 def verdicts(sources: Sequence[Path]) -> int:
@@ -310,6 +321,8 @@ def main(arguments: Sequence[str]) -> int:
     name, *rest = arguments
     sources = tasks.lesson_paths(" ".join(rest))
     if name in ("run", "outputs"):
+        if name == "outputs" and not rest:
+            sources = [*sources, tasks.ROOT / "notebooks" / "_template.ipynb"]
         return run(sources, store=name == "outputs")
     return site() if name == "site" else {"verdicts": verdicts, "lesson": lesson}[name](sources)
 

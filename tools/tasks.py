@@ -262,12 +262,13 @@ def repository_slug() -> str:
 
 
 def slug(new: str = "") -> int:
-    """Name another repository in pyproject.toml, README.md and every notebook: for forks."""
+    """Name another repository wherever this one is named: for forks."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", new):
         raise TaskError(f"a repository is named OWNER/NAME, for example ada/course; got {new!r}")
     # Both spellings of the address: github.com/OWNER/NAME, and Colab's /github/OWNER/NAME.
     pattern = re.compile(rf"(github(?:\.com)?/){re.escape(repository_slug())}(?![\w-]|\.\w)")
-    for path in [PROJECT, ROOT / "README.md", *(ROOT / "notebooks").rglob("*.ipynb")]:
+    files = [PROJECT, *ROOT.glob("*.md"), *ROOT.glob("*.cff"), *ROOT.glob("docs/*.*")]
+    for path in [*files, *ROOT.glob("notebooks/**/*.ipynb"), *ROOT.glob(".github/**/*.yml")]:
         text = path.read_text(encoding="utf-8")
         path.write_text(pattern.sub(rf"\g<1>{new}", text), encoding="utf-8", newline="\n")
     return 0

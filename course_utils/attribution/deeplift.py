@@ -105,7 +105,7 @@ def deeplift(
     for images in torch.arange(len(inputs)).split(size):
         pair = torch.cat([inputs[images], baselines[images]])
         with torch.no_grad():
-            outputs = checks.check_outputs(model(pair.clone()), len(pair))
+            outputs = checks.scores_of(model, pair.clone())
         targets = checks.check_targets(target, len(inputs), outputs.shape[1], inputs.device)[images]
         scores = outputs.gather(1, targets.repeat(2)[:, None]).view(2, -1)
         attributions = _multipliers(model, pair, targets) * (inputs[images] - baselines[images])
@@ -133,12 +133,10 @@ def _warn_if_incomplete(delta: Tensor, scores: Tensor, eps: float) -> None:
     tolerated = torch.maximum(TOLERATED * differences.abs(), 1e3 * eps * scores.abs().amax(0))
     worst = int((delta.abs() - tolerated).argmax())
     if delta[worst].abs() > tolerated[worst]:
-        warnings.warn(
-            f"DeepLift is not complete on this network: the attributions of image {worst} miss the "
-            f"score difference of {float(differences[worst]):.4g} by {float(delta[worst]):.3g}. "
-            "Some non-linearity has no rule here, and its gradient was used instead.",
-            stacklevel=4,  # the caller of deeplift, past its decorator
-        )
+        missed = f"{float(delta[worst]):.3g} of {float(differences[worst]):.4g} (image {worst})"
+        why = "some non-linearity has no rule, and its gradient was used"
+        message = f"DeepLift is not complete on this network: it misses {missed}; {why}"
+        warnings.warn(message, stacklevel=4)  # the caller of deeplift, past its decorator
 
 
 class _Rules(TorchFunctionMode):
@@ -184,8 +182,6 @@ class _Recorded(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, pair: Tensor, function: Callable, rule: Callable) -> Tensor:
-        if pair.dtype not in checks.PRECISE:
-            raise TypeError(f"the model computes in {pair.dtype}, too coarse for DeepLift.")
         with torch.enable_grad():
             inputs = pair.detach().clone().requires_grad_()
             outputs = function(inputs)

@@ -104,14 +104,11 @@ def _run_cut_at(layer: nn.Module, model: nn.Module, images: Tensor) -> tuple[Ten
     handle = layer.register_forward_hook(cut)
     try:
         with torch.no_grad():  # restores the grad mode, however it ends
-            outputs = checks.check_outputs(model(images.clone()), len(images))
+            outputs = checks.scores_of(model, images.clone())
     finally:
         handle.remove()
     if len(cuts) != 1:
-        raise ValueError(
-            f"the model called this layer {len(cuts)} times for one batch; Grad-CAM needs a layer "
-            "that is called exactly once."
-        )
+        raise ValueError(f"the layer must be called once for a batch, it was {len(cuts)} times")
     return cuts[0], outputs
 
 
@@ -133,26 +130,21 @@ def _as_maps(features: Tensor, images: Tensor) -> Tensor:
 
 
 def _unfit(returned: Any) -> ValueError:
+    wanted = "maps (N, K, H, W) or (N, H, W, K), or a token for each place (N, H * W, K)"
+    advice = "choose a convolution or a norm, before places are flattened or pooled away"
     return ValueError(
-        "Grad-CAM needs a layer that returns feature maps (N, K, H, W) or (N, H, W, K), or a token "
-        f"for each place (N, H * W, K); this one returned {returned}. Choose a convolution or a "
-        "norm, inside this layer or before the places are flattened or pooled away."
+        f"Grad-CAM needs a layer that returns feature {wanted}, not {returned}: {advice}"
     )
 
 
 def _find_layer(model: nn.Module, layer: nn.Module | str) -> nn.Module:
     if not isinstance(model, nn.Module):
-        raise TypeError(
-            f"Grad-CAM looks into a layer, so model must be a torch.nn.Module, got "
-            f"{type(model).__name__}. Make what your function does the forward pass of a module."
-        )
+        got = type(model).__name__
+        raise TypeError(f"Grad-CAM looks into a layer: model must be a torch.nn.Module, got {got}")
     modules = dict(model.named_modules())
     if isinstance(layer, str) and layer in modules:
         return modules[layer]
     if not any(layer is module for module in modules.values()):
-        names = ", ".join(list(modules)[1:41])
-        raise ValueError(
-            "layer must be one of the model's own modules or the name of one; it has no layer "
-            f"{layer!r}. Its layers: {names}{', …' if len(modules) > 41 else ''}"
-        )
+        names = f"{', '.join(list(modules)[1:41])}{', …' if len(modules) > 41 else ''}"
+        raise ValueError(f"layer must be a module of the model, or its name: one of {names}")
     return layer

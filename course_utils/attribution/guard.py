@@ -45,9 +45,7 @@ def target_gradients(outputs: Tensor, targets: Tensor, leaf: Tensor) -> tuple[Te
     """
     scores = outputs.gather(1, targets[:, None]).squeeze(1)
     if not scores.requires_grad:
-        raise ValueError(
-            "the scores do not depend on what is explained (the images, or a layer's output) in a "
-            "differentiable way: look for torch.no_grad(), detach() or argmax in the forward pass."
-        )
+        advice = "look for torch.no_grad(), detach() or argmax in the forward pass"
+        raise ValueError(f"the scores do not depend on what is explained by a gradient: {advice}")
     (gradients,) = torch.autograd.grad(scores.sum(), leaf)
     return scores.detach(), gradients

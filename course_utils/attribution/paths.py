@@ -277,7 +277,7 @@ class _Path:
     def _outputs(self, images: Tensor) -> Tensor:
         """All scores (N, classes), by the model as it is."""
         chunks = images.split(self.chunk_size)
-        return torch.cat([checks.check_outputs(self.forward(c.clone()), len(c)) for c in chunks])
+        return torch.cat([checks.scores_of(self.forward, chunk.clone()) for chunk in chunks])
 
 
 def _progress_bar(wanted: bool, total: int, description: str) -> Any:

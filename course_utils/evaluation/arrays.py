@@ -17,11 +17,6 @@ Bools = NDArray[np.bool_]
 Parts = int | Sequence[int] | None
 
 
-def to_array(values: Any) -> NDArray:
-    """Return a NumPy array; what `integrated_gradients` returns stands for its attributions."""
-    return to_numpy(getattr(values, "attributions", values))
-
-
 def one_of(name: str, value: str, allowed: Sequence[str]) -> str:
     """Return `value`, or raise ValueError unless it is allowed."""
     if value not in allowed:
@@ -48,7 +43,7 @@ def to_maps(maps: Any) -> Floats:
     ValueError
         If the shape is another, there are no images, or values are no real numbers.
     """
-    array = to_array(maps)
+    array = to_numpy(maps)
     if array.ndim not in (3, 4) or array.size == 0 or array.dtype.kind not in "biuf":
         got = f"{array.dtype} of shape {array.shape}; one map becomes a batch with [None]"
         raise ValueError(f"maps: expected real numbers, (N, C, H, W) or (N, H, W), got {got}")
@@ -83,7 +78,7 @@ def to_masks(masks: Any, maps: Any, parts: Parts = None) -> Bools:
     ValueError
         If the shape does not fit the maps.
     """
-    array, given = to_numpy(masks), np.shape(to_array(maps))
+    array, given = to_numpy(masks), np.shape(to_numpy(maps))
     shape = (given[0], *given[-2:])
     if array.dtype.kind not in "biu":
         raise TypeError(f"masks: expected bool or part ids, got {array.dtype}; take masks > 0.5?")

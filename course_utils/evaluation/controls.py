@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 from torch.signal.windows import gaussian
 
-from ..checks import check_images
-from .arrays import Floats, one_of, to_array
+from ..checks import check_images, to_numpy
+from .arrays import Floats, one_of
 from .statistics import Interval, PermutationTest, bootstrap_interval, permutation_test
 
 
@@ -200,7 +200,7 @@ def compare_with_controls(
     if not controls or set(controls) & set(maps) or set(controls) - set(CONTROLS):
         raise ValueError(f"controls={controls}: expected some of {list(CONTROLS)}, not of the maps")
     everything = dict(maps) | {name: CONTROLS[name](images, seed) for name in controls}
-    values = {name: to_array(measure(one)).astype(np.float64) for name, one in everything.items()}
+    values = {name: to_numpy(measure(one)).astype(np.float64) for name, one in everything.items()}
     for name, row in values.items():
         if row.shape != (len(images),):
             raise ValueError(f"measure: {row.shape} for {name!r}, not a number each; take .share?")

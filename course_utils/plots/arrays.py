@@ -9,23 +9,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..checks import to_numpy
+
 #: How the channels of an attribution (C, H, W) become one map (H, W).
 Reduce = Literal["sum", "max"]
-
-
-def to_numpy(values: Any) -> NDArray:
-    """Return an array on the CPU, from a tensor on any device, an array, a list or a result.
-
-    Results are what `integrated_gradients` and the like return: their ``attributions`` are taken.
-    """
-    values = getattr(values, "attributions", values)
-    if isinstance(values, list | tuple) and any(isinstance(v, torch.Tensor) for v in values):
-        values = torch.stack([torch.as_tensor(value) for value in values])
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        half = values.is_floating_point() and values.element_size() < 4
-        return (values.float() if half else values).numpy()
-    return np.asarray(values)
 
 
 def _channels_first(array: NDArray, name: str, is_tensor: bool = True) -> NDArray:
@@ -101,12 +88,9 @@ def to_map(values: Any, name: str = "map", reduce: Reduce = "sum") -> NDArray[np
         If the shape is another, or values are NaN, infinite or complex.
     """
     array = _channels_first(to_numpy(values), repr(name)).astype(np.float64)
-    bad = int((~np.isfinite(array)).sum())
-    if bad:
-        raise ValueError(
-            f"{name!r}: {bad} of {array.size} values are NaN or infinite; look for a division by "
-            "zero or an overflow where the map was computed"
-        )
+    if bad := int((~np.isfinite(array)).sum()):
+        advice = "is there a division by zero where the map was computed?"
+        raise ValueError(f"{name!r}: {bad} of {array.size} values are NaN or infinite; {advice}")
     return {"sum": array.sum, "max": array.max}[reduce](axis=0)
 
 

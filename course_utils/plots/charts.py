@@ -12,10 +12,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
+from ..checks import to_numpy
 from . import style
-from .arrays import to_image, to_numpy
+from .arrays import to_image
 from .canvas import CourseFigure, figure, finish
 from .style import SERIES, format_percent
 
@@ -37,52 +37,6 @@ def _named(given: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------------------- curves
 
 
-def _plot_lines(
-    lines: Mapping[str, tuple[Any, Any]], xlabel: str, ylabel: str, *, median: bool = False,
-    what: str = "runs", faded: Sequence[str] = (), log: str = "", percent: str = "",
-    reference: tuple[float, str] | None = None, **words: Any
-) -> CourseFigure:  # fmt: skip
-    """Draw lines (x, runs) with their bands and names on axes that are logarithmic or in %."""
-    fig, axes = figure(height=4.8)
-    ends, said, most = [], [], 1
-    for index, (name, (x, values)) in enumerate(_named(lines).items()):
-        x, runs = to_numpy(x).astype(float).ravel(), np.atleast_2d(to_numpy(values).astype(float))
-        middle = np.median(runs, axis=0) if median else runs.mean(axis=0)
-        if not np.isfinite(runs).all() or ("y" in log and middle.min() <= 0):
-            raise ValueError(f"{name!r}: expected finite values, positive on a logarithmic axis")
-        color = style.CONTROL if name in faded else SERIES[index % len(SERIES)]
-        # mean ± the t quantile times the standard error is Student's interval
-        band = ("pi", 50) if median else ("se", stats.t.ppf(0.975, max(len(runs) - 1, 1)))
-        sns.lineplot(
-            pd.DataFrame(runs, columns=x).melt(var_name="x", value_name="y"), x="x", y="y",
-            ax=axes, color=color, linestyle="--" if name in faded else "-",
-            estimator="median" if median else "mean", errorbar=band if len(runs) > 2 else None,
-            marker="o" if len(x) < 20 else None,
-        )  # fmt: skip
-        ends.append((x[-1], middle[-1], name, color))
-        first, last = (style.format_number(middle[place], 2) for place in (0, -1))
-        said.append(f"{name} {first} at {x[0]:g}, {last} at {x[-1]:g}")
-        most = max(most, len(runs))
-    axes.set(xlabel=xlabel, ylabel=style.wrap(ylabel, 3.6, style.SIZE_TEXT))
-    if "x" in log:
-        axes.set_xscale("log")
-        axes.set_xticks(x, [f"{value:,.0f}" for value in x])
-        axes.set_xticks([], minor=True)
-    if "y" in log:
-        axes.set_yscale("log")
-    _as_percent(*(getattr(axes, f"{axis}axis") for axis in percent))
-    if reference:
-        place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-        axes.axhline(reference[0], color=style.MUTED, lw=1.2, ls="--", zorder=1)
-        axes.annotate(reference[1], (1, reference[0]), color=style.MUTED, fontsize=10, **place)
-    _label_ends(axes, ends)
-    note = "Grey: for comparison." if faded else ""
-    if most > 2:
-        band = "the middle half of them" if median else "its 95 % interval (Student's t)"
-        note = f"Lines: {'median' if median else 'mean'} over {most} {what}; bands: {band}. {note}"
-    return finish(fig, f"{ylabel} against {xlabel}: {'; '.join(said)}.", note.strip(), **words)
-
-
 def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
     """Write (x, y, name, colour) at the right ends of lines, pushed apart where they overlap."""
     axes.figure.draw_without_rendering()  # settles limits and the height of the axes
@@ -102,7 +56,7 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> No
 
 def plot_convergence(
     results: Mapping[str, tuple[Any, Any]], *, tolerance: float | None = None,
-    highlight: Sequence[str] = (), xlabel: str = "gradient evaluations",
+    xlabel: str = "gradient evaluations",
     ylabel: str = "completeness error, share of score difference", what: str = "photographs",
     **words: Any
 ) -> CourseFigure:  # fmt: skip
@@ -115,8 +69,6 @@ def plot_convergence(
         hold the middle half of them.
     tolerance : float, optional
         Drawn as a horizontal line.
-    highlight : sequence of str, optional
-        Names that stay in colour while the others turn grey.
     xlabel, ylabel, what : str
         Axis labels, and what the runs are.
     **words
@@ -127,50 +79,36 @@ def plot_convergence(
     ValueError
         If shapes do not fit, or a value has no place on a logarithmic axis.
     """
-    faded = [name for name in results if highlight and name not in highlight]
-    line = (tolerance, f"{100 * tolerance:g} % error") if tolerance else None
-    return _plot_lines(
-        results, xlabel, ylabel, median=True, what=what, faded=faded, log="xy", percent="y",
-        reference=line, **words,
-    )  # fmt: skip
-
-
-def plot_curves(
-    x: Any, curves: Mapping[str, Any], *, xlabel: str, ylabel: str,
-    band: Literal["mean95", "quartiles"] = "mean95", controls: Sequence[str] = (),
-    percent: bool = False, log: bool = False, reference: tuple[float, str] | None = None,
-    **words: Any
-) -> CourseFigure:  # fmt: skip
-    """Show curves over runs with a band: deletion and insertion, or accuracy against data.
-
-    Parameters
-    ----------
-    x : (n,)
-    curves : mapping of name to (n,) or (runs, n)
-    xlabel, ylabel : str
-    band : "mean95" or "quartiles"
-        Mean with its 95 % interval (Student's t), or median with the middle half of the runs.
-    controls : sequence of str
-        Names drawn in grey and dashed: what a method must beat.
-    percent : bool
-        Values are fractions to be read as per cent; so is `x`, unless it is logarithmic.
-    log : bool
-        The horizontal axis is logarithmic: sizes, counts.
-    reference : (value, text), optional
-        A horizontal line, such as guessing.
-    **words
-        title, caption, alt, display: as everywhere in `plots`.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit or values are not finite.
-    """
-    return _plot_lines(
-        {name: (x, values) for name, values in curves.items()}, xlabel, ylabel, faded=controls,
-        median={"mean95": False, "quartiles": True}[band], reference=reference,
-        log="x" * log, percent=("y" if log else "xy") * percent, **words,
-    )  # fmt: skip
+    fig, axes = figure(height=4.8)
+    ends, said, most = [], [], 1
+    for index, (name, (x, values)) in enumerate(_named(results).items()):
+        x, runs = to_numpy(x).astype(float).ravel(), np.atleast_2d(to_numpy(values).astype(float))
+        middle = np.median(runs, axis=0)
+        if not np.isfinite(runs).all() or middle.min() <= 0:
+            raise ValueError(f"{name!r}: expected finite values, positive on a logarithmic axis")
+        color = SERIES[index % len(SERIES)]
+        sns.lineplot(
+            pd.DataFrame(runs, columns=x).melt(var_name="x", value_name="y"), x="x", y="y",
+            ax=axes, color=color, marker="o" if len(x) < 20 else None, estimator="median",
+            errorbar=("pi", 50) if len(runs) > 2 else None,
+        )  # fmt: skip
+        ends.append((x[-1], middle[-1], name, color))
+        first, last = (style.format_number(middle[place], 2) for place in (0, -1))
+        said.append(f"{name} {first} at {x[0]:g}, {last} at {x[-1]:g}")
+        most = max(most, len(runs))
+    axes.set(xlabel=xlabel, ylabel=style.wrap(ylabel, 3.6, style.SIZE_TEXT))
+    axes.set(xscale="log", yscale="log")
+    axes.set_xticks(x, [f"{value:,.0f}" for value in x])
+    axes.set_xticks([], minor=True)
+    _as_percent(axes.yaxis)
+    if tolerance:
+        place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+        axes.axhline(tolerance, color=style.MUTED, lw=1.2, ls="--", zorder=1)
+        text = f"{100 * tolerance:g} % error"
+        axes.annotate(text, (1, tolerance), color=style.MUTED, fontsize=10, **place)
+    _label_ends(axes, ends)
+    note = f"Lines: median over {most} {what}; bands: the middle half of them." * (most > 2)
+    return finish(fig, f"{ylabel} against {xlabel}: {'; '.join(said)}.", note, **words)
 
 
 def plot_history(histories: Any, **words: Any) -> CourseFigure:

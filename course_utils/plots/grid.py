@@ -89,10 +89,8 @@ class _Cell:
         self.coarse = (h, w) != (height, width)
         # the proportions of a coarse map are only right to within one of its cells
         if h > height or w > width or abs(np.log(h * width / w / height)) > np.log1p(1 / min(h, w)):
-            raise ValueError(
-                f"{self.name!r}: a map of {h} × {w} does not fit a picture of {height} × {width}. "
-                "Pass the picture that the network saw (resized and cropped), not the file"
-            )
+            sizes = f"a map of {h} × {w} does not fit a picture of {height} × {width}"
+            raise ValueError(f"{self.name!r}: {sizes}; pass the picture that the network saw")
         self.notes += [f"{h} × {w} cells"] if self.coarse else []
         opacity = self.coarse if overlay is None else overlay
         self.overlay = _OPACITY if opacity is True else float(opacity)

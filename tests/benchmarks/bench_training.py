@@ -65,9 +65,7 @@ def head(_rounds: int) -> tuple[float, float, bool]:
     found = in_turns(
         1,
         kept=lambda: cu.fit_head(*features, **settings) and None,
-        through=lambda: (
-            cu.fit(whole, cu.batches(pair, normalize=scale), freeze="0", **settings) and None
-        ),
+        through=lambda: cu.fit(whole, cu.batches(pair, normalize=scale), **settings) and None,
     )
     return found["through"] / found["kept"], 15, True
 
@@ -134,8 +132,8 @@ def ascent(rounds: int) -> tuple[float, float, bool]:
 def _iteration(objective: Callable[[Tensor], Tensor], start: Tensor, **settings: Any) -> float:
     began = []
     cu.optimize(
-        objective, start, steps=8, progress=False,
-        until=lambda _: began.append(time.perf_counter()), **settings,
+        lambda x: began.append(time.perf_counter()) or objective(x), start, steps=8,
+        progress=False, **settings,
     )  # fmt: skip
     return float(np.median(np.diff(began)))
 

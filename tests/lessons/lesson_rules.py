@@ -17,8 +17,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from course_utils import launch
-from tools import normalize
+from tools import launch, normalize, tasks
 
 SECTIONS = ("Measure it", "Break it", "Explore", "References")
 #: What a lesson's code must not do, and why.
@@ -112,7 +111,7 @@ def code(notebook: NotebookNode, slug: str) -> Iterator[str]:
         yield "no cell is tagged nbval-check-output, so no stored result is ever checked"
     first = next(iter(code_cells(notebook)), None)
     if first is None or first.source != launch.bootstrap_cell(slug):
-        yield "the first code cell is not what course_utils.launch.bootstrap_cell() gives"
+        yield "the first code cell is not what tools.launch.bootstrap_cell() gives"
     for cell in code_cells(notebook):
         for pattern, reason in FORBIDDEN_CODE.items():
             found = re.search(pattern, cell.source, re.MULTILINE)
@@ -167,7 +166,7 @@ def main(paths: list[str]) -> int:
     lines = []
     for path in map(Path, paths):
         notebook = normalize.read(path)
-        errors = problems(notebook, path.name, launch.repository_slug())
+        errors = problems(notebook, path.name, tasks.repository_slug())
         lines += [path.name, *(f"  error: {problem}" for problem in errors)]
         lines += [f"  bound: {bound}" for bound in over_bounds(notebook, path.stat().st_size)]
     print(*lines, sep="\n")

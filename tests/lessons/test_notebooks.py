@@ -17,8 +17,7 @@ from nbformat.v4 import (
     new_output,
 )
 
-from course_utils import launch
-from tools import normalize, tasks
+from tools import launch, normalize, tasks
 
 LESSONS = tasks.lesson_paths()
 TEMPLATE = tasks.ROOT / "notebooks" / "_template.ipynb"
@@ -255,7 +254,7 @@ def test_bounds_are_listed(change, passed: str | None, monkeypatch):
 
 
 def test_command_prints_errors_and_bounds_and_fails_for_errors_only(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(launch, "repository_slug", lambda: SLUG)
+    monkeypatch.setattr(tasks, "repository_slug", lambda: SLUG)
     notebook = good()
     add_markdown("Once more, and next.", 45)(notebook)
     normalize.write(notebook, tmp_path / NAME)
