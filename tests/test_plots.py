@@ -539,6 +539,15 @@ def test_convergence_draws_medians_over_runs():
     assert "1 % error" in texts(figure)
 
 
+def test_convergence_of_less_than_a_decade_is_labelled_in_per_cent():
+    figure = plots.plot_convergence({"a": ([10, 100], [0.08, 0.03])}, display=False)
+    figure.draw_without_rendering()
+    ticks = figure.axes[0].get_yticklabels() + figure.axes[0].get_yticklabels(minor=True)
+    labels = {tick.get_text() for tick in ticks}
+    assert "5 %" in labels
+    assert all(label == "" or label.endswith(" %") for label in labels)
+
+
 @pytest.mark.parametrize("errors", [[0.1, -1], [0.1, np.nan], [0.1, 0], [1]])
 def test_convergence_refuses_what_logarithmic_axes_cannot_show(errors):
     with pytest.raises(ValueError, match=r"positive|Shape"):

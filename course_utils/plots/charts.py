@@ -11,7 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ..checks import to_numpy
 from . import style
@@ -100,6 +100,8 @@ def plot_convergence(
     axes.set(xscale="log", yscale="log")
     axes.set_xticks(x, [f"{value:,.0f}" for value in x])
     axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_formatter(NullFormatter())  # which would not be in per cent
     _as_percent(axes.yaxis)
     if tolerance:
         place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}

@@ -1,4 +1,4 @@
-"""Lesson 02's own functions: Integrated Gradients, rules, shared gradients, toys, on closed forms."""
+"""Lesson 02's own functions: Integrated Gradients, rules, shared gradients and the toys."""
 
 from __future__ import annotations
 
