@@ -12,7 +12,6 @@ are at most 1, which means equal up to scale, and do not depend on the units of 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ import numpy as np
 from scipy import stats
 
 from .arrays import Floats, Parts, divide, measured_pair, to_maps, to_masks, warn_of
-from .statistics import Interval, bootstrap_interval, pearson
+from .statistics import pearson
 
 
 class RelevanceMass(NamedTuple):
@@ -136,8 +135,8 @@ def part_relevance(maps: Any, masks: Any, *, parts: Parts = None) -> Floats:
     """Sum of a signed map over a mask: what the explanation says the part is worth.
 
     For a complete method (Integrated Gradients, DeepLift) in the unit of the score: it claims that
-    the score would fall by about this much if the part became its baseline. `effect_correlation`
-    asks whether that is so.
+    the score would fall by about this much if the part became its baseline; an
+    intervention (`intervention_effect`) tells whether it does.
 
     Parameters
     ----------
@@ -181,61 +180,6 @@ def part_ids(names: Mapping[int, str], *wanted: str) -> list[int]:
     return [ids[name] for name in wanted]
 
 
-class PartRow(NamedTuple):
-    """How much of the maps one part gets.
-
-    Attributes
-    ----------
-    part : str
-    share : Interval
-        Mean share of the map inside the part, over the images that show it.
-    area : float
-        Mean share of the picture that it covers there.
-    ratio : Interval
-        Mean share divided by mean area; 1 is chance.
-    """
-
-    part: str
-    share: Interval
-    area: float
-    ratio: Interval
-
-    def __str__(self) -> str:
-        return f"{self.part:<20} of the map {self.share}, area {self.area:.3g}, ratio {self.ratio}"
-
-
-def part_table(maps: Any, masks: Any, names: Mapping[int, str], *, seed: int = 0) -> list[PartRow]:
-    """Relevance mass of every part, with intervals over the images that show the part.
-
-    Parameters
-    ----------
-    maps, masks
-        As in `relevance_mass`; masks hold part ids.
-    names : mapping of int to str
-        ``split.parts``; with 0, the background, if that is to be a row.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    list of PartRow
-        In the order of `names`, without parts that no image shows. Print a row to read it.
-    """
-    rows = []
-    for number, part in names.items():
-        with warnings.catch_warnings():  # images that do not show the part are not counted
-            warnings.simplefilter("ignore")
-            mass = relevance_mass(maps, masks, parts=number)
-        shown = ~np.isnan(mass.share)
-        if shown.any():
-            pairs = np.stack([mass.share, mass.area], axis=1)[shown]
-            share = bootstrap_interval(pairs[:, 0], seed=seed)
-            # mean by mean: steadier than the mean of ratios, where tiny parts rule
-            ratio = bootstrap_interval(pairs, lambda p: np.divide(*p.mean(axis=0)), seed=seed)
-            rows.append(PartRow(part, share, float(pairs[:, 1].mean()), ratio))
-    return rows
-
-
 def spearman_similarity(first: Any, second: Any, *, absolute: bool = False) -> Floats:
     """Spearman's rank correlation of the pixels: the same ones are high, the same ones low.
 
@@ -263,25 +207,6 @@ def spearman_similarity(first: Any, second: Any, *, absolute: bool = False) -> F
     pair = _pair(first, second, absolute)
     ranks = (stats.rankdata(maps.reshape(len(maps), -1), axis=1) for maps in pair)
     return _defined(pearson(*ranks), *pair)
-
-
-def cosine_similarity(first: Any, second: Any, *, absolute: bool = False) -> Floats:
-    """Cosine of the angle between two maps: dominated by their strongest pixels.
-
-    Parameters
-    ----------
-    first, second, absolute
-        As in `spearman_similarity`.
-
-    Returns
-    -------
-    ndarray (N,) in [-1, 1]
-        NaN, with one warning, where a map is zero everywhere or not finite.
-    """
-    pair = _pair(first, second, absolute)
-    norms = np.prod([np.linalg.norm(maps, axis=(1, 2)) for maps in pair], axis=0)
-    cosines = (pair[0] * pair[1]).sum(axis=(1, 2)) / np.where(norms > 0, norms, np.nan)
-    return _defined(cosines, *pair)
 
 
 def _pair(first: Any, second: Any, absolute: bool) -> list[Floats]:

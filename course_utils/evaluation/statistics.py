@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,6 @@ class Interval:
         Images that count.
     n_undefined : int
         Images left out because their value is NaN or infinite.
-    p_value : float or None
-        Of a correlation: how easily chance gives one as strong (two-sided).
     """
 
     value: float
@@ -43,13 +41,11 @@ class Interval:
     high: float
     n: int
     n_undefined: int = 0
-    p_value: float | None = None
 
     def __str__(self) -> str:
         ends = ", no interval" if math.isnan(self.low) else f" [{self.low:.3g}, {self.high:.3g}]"
         left_out = f", {self.n_undefined} undefined" if self.n_undefined else ""
-        p_value = "" if self.p_value is None else f", p = {self.p_value:.2g}"
-        return f"{self.value:.3g}{ends} (n = {self.n}{left_out}){p_value}"
+        return f"{self.value:.3g}{ends} (n = {self.n}{left_out})"
 
 
 def bootstrap_interval(
@@ -198,55 +194,6 @@ def permutation_test(
         ).pvalue  # fmt: skip
     exact = (2**n if paired else math.comb(n, smallest)) <= n_resamples
     return PermutationTest(float(difference(*groups)), float(p_value), exact, n)
-
-
-def effect_correlation(
-    relevance: Any, effect: Any, *, n_resamples: int = 2000, seed: int = 0
-) -> Interval:
-    """Rank-correlate what an explanation says a part is worth with what removing it does.
-
-    The idea of faithfulness correlation (Bhatt, Weller, Moura: Evaluating and aggregating
-    feature-based model explanations, IJCAI 2020, definition 3) with a part of the scene in place of
-    random pixels, and of ranks (Spearman): any rising relation counts.
-
-    Parameters
-    ----------
-    relevance : array, tensor or list (N,)
-        For example `part_relevance` of each image (or of each image and part, flattened).
-    effect : array, tensor or list (N,)
-        What the score lost: ``-intervention_effect(...).change``. Pairs with NaN or infinity are
-        left out.
-    n_resamples, seed : int
-        Of the bootstrap and of the shuffling.
-
-    Returns
-    -------
-    Interval
-        1 if the explanation orders the images as the intervention does; NaN if either is constant.
-        ``p_value`` is that of shuffling who belongs to whom: exact where there are at most
-        `n_resamples` orders (6 pairs). Fewer than 20 pairs get no interval.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, or fewer than two pairs are left.
-    """
-    pairs = [to_numpy(values).astype(np.float64) for values in (relevance, effect)]
-    if pairs[0].ndim != 1:
-        raise ValueError(f"expected one relevance per image, got shape {pairs[0].shape}")
-    rows = np.stack(pairs, axis=1)
-    first, second = stats.rankdata(rows[np.isfinite(rows).all(axis=1)], axis=0).T
-    interval = bootstrap_interval(
-        rows, lambda kept: pearson(*stats.rankdata(kept, axis=0).T),
-        n_resamples=n_resamples, seed=seed,
-    )  # fmt: skip
-    shuffled = stats.permutation_test(
-        (first,), lambda ranks, axis: np.abs(pearson(ranks, second)).round(9),
-        permutation_type="pairings", alternative="greater", vectorized=True,
-        n_resamples=n_resamples, rng=seed,
-    )  # fmt: skip
-    p_value = math.nan if math.isnan(interval.value) else float(shuffled.pvalue)
-    return replace(interval, p_value=p_value)
 
 
 def pearson(first: Floats, second: Floats) -> Floats:
