@@ -32,7 +32,7 @@ from .datasets import (
 )
 from .exercises import check
 from .networks import Network, Prediction, load_network
-from .optimization import OptimizationError, Optimized, features_of, optimize
+from .optimization import Optimized, features_of, optimize
 from .photos import Photo, PhotoError, load_photo, photo, photo_names
 from .runtime import Runtime, current, progress, seed_everything, setup, tune_allocator
 from .training import (
@@ -40,7 +40,6 @@ from .training import (
     Evaluation,
     Features,
     History,
-    TrainingError,
     backbone_of,
     evaluate,
     extract_features,
@@ -61,14 +60,12 @@ __all__ = [
     "History",
     "ImageDataset",
     "Network",
-    "OptimizationError",
     "Optimized",
     "PathAttribution",
     "Photo",
     "PhotoError",
     "Prediction",
     "Runtime",
-    "TrainingError",
     "assets",
     "attribution",
     "backbone_of",

@@ -18,8 +18,8 @@ MAX_FILES, MAX_BYTES = 300_000, 4_000_000_000
 #: Most bytes per byte of the archive (photographs hardly shrink), unless the result is small.
 MAX_RATIO, SMALL_BYTES = 100, 50_000_000
 
-# what file managers add to archives on their own
-_CLUTTER = re.compile(r"(^|/)(__MACOSX/|\.DS_Store$|Thumbs\.db$|desktop\.ini$|\._)", re.IGNORECASE)
+#: What operating systems and file managers leave in folders and archives; hidden files.
+CLUTTER = re.compile(r"(^|/)(\.[^/]+|__MACOSX|thumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
 
 
 def _entries(path: Path) -> Iterator[tuple[str, int, bool, Opener]]:
@@ -60,7 +60,7 @@ def members(path: Path) -> Iterator[tuple[str, Opener]]:
         total += size
         if count > MAX_FILES or total > most:
             raise ValueError(f"it unpacks to more than {MAX_FILES:,} files or {most / 1e6:.0f} MB")
-        if name and not name.endswith("/") and not _CLUTTER.search(name):
+        if name and not name.endswith("/") and not CLUTTER.search(name):
             yield name, opener
 
 

@@ -115,11 +115,6 @@ def embedded_folder() -> Path:
     return course_file("embedded")
 
 
-def checkpoints_folder() -> Path:
-    """Return the folder of the trained networks that come with the course."""
-    return course_file("checkpoints")
-
-
 @functools.cache
 def manifest() -> dict[str, Asset]:
     """Read ``data/assets.toml``: one `Asset` per name, in the file's order."""

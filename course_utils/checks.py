@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
+from torch.overrides import TorchFunctionMode
 
 Result = TypeVar("Result")
 #: Types with enough digits for differences and sums of gradients.
@@ -132,23 +133,42 @@ def expand_baselines(baselines: Baselines, inputs: Tensor) -> Tensor:
     return check_images(baselines.to(inputs), "baselines")
 
 
+@contextlib.contextmanager
+def acting(mode: TorchFunctionMode) -> Iterator[None]:
+    """Let a mode see every function of PyTorch that the block calls.
+
+    PyTorch takes a mode off its stack while it acts, and an interrupt then loses it. Leaving the
+    mode would fail at that; here the stack is put back as it was.
+    """
+    depth = torch._C._len_torch_function_stack()
+    before = [torch._C._get_function_stack_at(place) for place in range(depth)]
+    try:
+        torch._C._push_on_torch_function_stack(mode)
+        yield
+    finally:
+        while torch._C._len_torch_function_stack():
+            torch._C._pop_torch_function_stack()
+        for outer in before:
+            torch._C._push_on_torch_function_stack(outer)
+
+
+class _FullPrecision(TorchFunctionMode):
+    """While active, a function that returns half precision is an error."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) and result.dtype in (torch.float16, torch.bfloat16):
+            advice = "compute in float32, without autocast in the forward pass"
+            raise TypeError(f"the model computes in {result.dtype}, too coarse here: {advice}")
+        return result
+
+
 def scores_of(model: Forward, images: Tensor) -> Tensor:
     """Run a model, and return its class scores (N, classes), or raise as `check_outputs`.
 
-    Modules are watched: one that turns autocast on in its own forward pass may return float32 all
-    the same, and would be too coarse.
+    A model that turns autocast on in its own forward pass is refused, whatever it returns.
     """
-
-    def refuse_half(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.dtype in (torch.float16, torch.bfloat16):
-            advice = "let it compute in float32, without autocast in its forward pass"
-            raise TypeError(f"a module returned {output.dtype}, too coarse here; {advice}")
-
-    modules = model.modules() if isinstance(model, nn.Module) else ()
-    with contextlib.ExitStack() as hooks:
-        for module in modules:
-            if not isinstance(module, torch.jit.ScriptModule):
-                hooks.callback(module.register_forward_hook(refuse_half).remove)
+    with acting(_FullPrecision()):
         return check_outputs(model(images), len(images))
 
 
@@ -308,18 +328,18 @@ def unchanged(model: Forward) -> Iterator[None]:
             raise
 
 
-def check_pixels(images: Tensor, name: str = "images") -> Tensor:
+def check_pixels(images: Tensor, name: str = "images", *, normalized: bool = True) -> Tensor:
     """Return pictures, or raise where their numbers are taken for others.
 
-    Pictures are uint8, channels first, or floats: in [0, 1], or normalised. Features, of any other
-    shape than (N, 1 or 3, H, W), are returned as they are.
+    Pictures are uint8, channels first, or floats: in [0, 1], or (with `normalized`) normalised.
+    Features, of any other shape than (N, 1 or 3, H, W), are returned as they are.
 
     Raises
     ------
     TypeError
         If pictures are of another integer type than uint8.
     ValueError
-        If they are bytes with the channels last, floats in 0..255, or not finite.
+        If they are bytes with the channels last, floats in another range, or not finite.
     """
     if images.dtype == torch.uint8 and images.ndim == 4 and images.shape[1] not in (1, 3):
         advice = f"channels that come last are moved by {name}.permute(0, 3, 1, 2)"
@@ -328,14 +348,10 @@ def check_pixels(images: Tensor, name: str = "images") -> Tensor:
         return images
     if not images.is_floating_point():
         raise TypeError(f"{name} must be uint8 or floats, got {images.dtype}: .to(torch.uint8)")
-    if images.numel() and not images.max() <= 10:  # normalised pictures stay below 3
-        advice = "must be finite, in [0, 1] or normalised: divide 0..255 by 255, or pass uint8"
-        raise ValueError(f"{name} reach {images.max():.3g}, and floats {advice}")
+    low, high = images.aminmax() if images.numel() else (0, 0)
+    # normalised pictures stay below 3
+    if not (high <= 10 if normalized else low >= -0.01 and high <= 1.01):
+        wanted = "in [0, 1] (or normalised)" if normalized else "in [0, 1], not normalised yet"
+        given = f"{name} go from {low:.3g} to {high:.3g}"
+        raise ValueError(f"{given}: pass bytes as uint8, or finite floats {wanted}")
     return images
-
-
-def check_share(value: float, name: str) -> float:
-    """Return a share, or raise ValueError unless it is at least 0 and below 1."""
-    if isinstance(value, bool) or not 0 <= value < 1:
-        raise ValueError(f"{name}={value!r} must be a share, at least 0 and below 1, as 0.2")
-    return value

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from . import checks, runtime
 from .networks import Network
 
-__all__ = ["OptimizationError", "Optimized", "features_of", "optimize"]
+__all__ = ["Optimized", "features_of", "optimize"]
 
 Objective = Callable[[Tensor], Tensor]
 Change = Callable[[Tensor], Tensor]
@@ -51,10 +51,6 @@ class Optimized:
     last: Tensor
     history: np.ndarray
     interrupted: bool = False
-
-
-class OptimizationError(RuntimeError):
-    """An objective that is no longer a finite number."""
 
 
 @torch.inference_mode(False)
@@ -114,7 +110,7 @@ def optimize(
 
     Raises
     ------
-    OptimizationError
+    FloatingPointError
         If the objective or the picture is not finite. With fewer steps the call returns the best.
     ValueError
         If a setting makes no sense, or the objective returns something else than described.
@@ -138,10 +134,9 @@ def optimize(
     leaf = start.detach().clone(memory_format=layout).requires_grad_()
     rule = rules[optimizer]([leaf], lr=lr)
     best, last, interrupted, values = None, leaf, False, []
-    hidden = {} if progress else {"disable": True}
     with (
         torch.enable_grad(),
-        runtime.progress(total=steps, description=description, **hidden) as bar,
+        runtime.progress(total=steps, description=description, shown=progress) as bar,
     ):
         try:
             for step in range(steps + 1):  # the last picture is measured, not improved
@@ -179,7 +174,7 @@ def _evaluate(objective: Objective, leaf: Tensor, step: int) -> Tensor:
         raise ValueError(f"the objective must return {wanted}; got {got}")
     if not value.isfinite().all():
         causes = "a division by 0, a root or logarithm of 0, or too large an lr?"
-        raise OptimizationError(f"the objective is {value.tolist()} after {step} steps: {causes}")
+        raise FloatingPointError(f"the objective is {value.tolist()} after {step} steps: {causes}")
     return value
 
 

@@ -22,7 +22,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from . import assets, runtime
 
-__all__ = ["PHOTOS", "Photo", "PhotoError", "PhotoSource", "load_photo", "photo", "photo_names"]
+__all__ = ["Photo", "PhotoError", "load_photo", "photo", "photo_names"]
 
 # Pillow hands EPS and WMF to other programs, and unpacks FITS without a limit.
 _UNSAFE_FORMATS = {"EPS", "WMF", "FITS"}

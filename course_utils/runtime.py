@@ -166,13 +166,14 @@ def progress(
     *,
     total: int | None = None,
     description: str = "",
+    shown: bool = True,
     delay: float = 1.0,
     **options: Any,
 ) -> Any:
     """Progress bar for long work: a widget in Jupyter, a line in a terminal.
 
-    Work that ends within `delay` seconds shows nothing. ``TQDM_DISABLE=1`` shows nothing at all,
-    which is how stored outputs stay free of half-filled bars.
+    Work that ends within `delay` seconds shows nothing. ``shown=False`` and ``TQDM_DISABLE=1`` show
+    nothing at all; by the latter stored outputs stay free of half-filled bars.
 
     Returns
     -------
@@ -184,7 +185,7 @@ def progress(
         from tqdm.auto import tqdm
 
     # tqdm's notebook bar overrules the variable that its terminal bar obeys
-    options.setdefault("disable", os.environ.get("TQDM_DISABLE", "") not in ("", "0"))
+    options["disable"] = not shown or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
     return tqdm(iterable, total=total, desc=description, delay=delay, leave=False, **options)
 
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "CHECKPOINTS", "SCHEDULES", "Calibration", "Checkpoint",
-    "Evaluation", "Features", "History", "Mistake", "TrainedHead", "TrainingError", "backbone_of",
-    "cosine", "evaluate", "extract_features", "fit", "fit_head", "load_checkpoint", "one_cycle",
+    "Calibration", "Checkpoint",
+    "Evaluation", "Features", "History", "Mistake", "TrainedHead", "backbone_of",
+    "evaluate", "extract_features", "fit", "fit_head", "load_checkpoint",
     "tutorial_cnn",
 ]  # fmt: skip
 
@@ -63,8 +63,6 @@ class History:
         augmented pictures, with weights that change from batch to batch.
     validation_loss, validation_accuracy : list of float
         After the epoch, in evaluation mode; empty where no validation data was given.
-    learning_rate : list of float
-        Of the first parameter group, at the epoch's last step.
     seconds : list of float
         Duration of each epoch, validation included.
     best_epoch : int or None
@@ -80,7 +78,6 @@ class History:
     train_accuracy: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
     validation_accuracy: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     best_epoch: int | None = None
     restored: bool = False
@@ -106,24 +103,14 @@ class History:
         return text + ", restored" * self.restored
 
 
-class TrainingError(RuntimeError):
-    """A loss that is no longer a finite number; the message says where, and the likely cause."""
-
-
-def cosine(done: float) -> float:
-    """Learning rate along half a cosine from 1 to 0 (Loshchilov & Hutter 2017, eq. 5)."""
-    return 0.5 * (1 + math.cos(math.pi * done))
-
-
 def one_cycle(done: float) -> float:
     """Learning rate up from 0.04 to 1 in the first quarter, then along a cosine to 0.
 
     After Smith & Topin (2018); a start with small steps allows a higher rate later.
     """
-    return 0.04 + 0.96 * done / 0.25 if done < 0.25 else cosine((done - 0.25) / 0.75)
-
-
-SCHEDULES: dict[str, Schedule] = {"cosine": cosine, "one_cycle": one_cycle}
+    if done < 0.25:
+        return 0.04 + 0.96 * done / 0.25
+    return 0.5 * (1 + math.cos(math.pi * (done - 0.25) / 0.75))
 
 
 def fit(
@@ -134,7 +121,7 @@ def fit(
     epochs: int,
     optimizer: Rule | None = None,
     learning_rate: float | None = None,
-    schedule: str | Schedule | None = None,
+    schedule: Literal["one_cycle"] | Schedule | None = None,
     patience: int | None = None,
     seed: int | None = None,
     device: Device = None,
@@ -161,7 +148,7 @@ def fit(
         ``functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9)``.
     learning_rate : float, optional
         Of Adam; default 0.001. Other optimizers have their own.
-    schedule : {"cosine", "one_cycle"} or callable, optional
+    schedule : "one_cycle" or callable, optional
         Factor on the learning rate as a function of how much of the training is done, 0 to 1.
     patience : int, optional
         Stop when so many epochs in a row were not better than the best.
@@ -180,7 +167,7 @@ def fit(
 
     Raises
     ------
-    TrainingError
+    FloatingPointError
         If a loss is not a finite number, in training or validation. The message says in which epoch
         and batch, and the likely cause.
     TypeError
@@ -206,13 +193,14 @@ def fit(
     _device_of(model)  # refuses what is no module
     if epochs < 1 or (patience is not None and (patience < 1 or validation is None)):
         raise ValueError("epochs and patience must be at least 1, and patience needs validation")
-    if isinstance(schedule, str) and schedule not in SCHEDULES:
-        raise ValueError(f"schedule={schedule!r}: choose one of {', '.join(SCHEDULES)}")
-    factor = SCHEDULES[schedule] if isinstance(schedule, str) else schedule
+    if schedule not in (None, "one_cycle") and not callable(schedule):
+        raise ValueError(f'schedule={schedule!r}: expected "one_cycle" or a function')
+    factor = one_cycle if schedule == "one_cycle" else schedule
     history, count = History(), operator.length_hint(batches, 0)
     if seed is not None:
         runtime.seed_everything(seed)
-    with _modes_kept(model), _bar(progress, total=count * epochs or None) as bar:
+    bar = runtime.progress(total=count * epochs or None, shown=progress)
+    with _modes_kept(model), bar:
         model.to(device or runtime.current().device)
         norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.affine]
         still = [norm for norm in norms if not norm.weight.requires_grad]
@@ -246,7 +234,6 @@ def fit(
                     history.validation_accuracy.append(held[1])
                 history.train_loss.append(train_loss)
                 history.train_accuracy.append(accuracy)
-                history.learning_rate.append(rule.param_groups[0]["lr"])
                 bar.set_description(f"{where}/{epochs}, accuracy {accuracy:.1%}", refresh=False)
                 if score is None or record is None or score > record:
                     # without validation the last epoch counts as best, in case the next one fails
@@ -294,7 +281,7 @@ def _run(
         labels = _class_indices(labels, outputs)
         loss = F.cross_entropy(outputs, labels)
         if not math.isfinite(number := loss.item()):
-            raise TrainingError(f"the loss is {number} in {place}: {_likely_cause(inputs)}")
+            raise FloatingPointError(f"the loss is {number} in {place}: {_likely_cause(inputs)}")
         total += loss.detach() * len(labels)
         right = right + (outputs.detach().argmax(dim=1) == labels).sum()
         pictures += len(labels)
@@ -329,7 +316,7 @@ def _class_indices(labels: Tensor, outputs: Tensor) -> Tensor:
     whole = len(given) == count and torch.equal(indices.to(given), given)
     if not whole or classes < 2 or indices.min() < 0 or indices.max() >= classes:
         got = f"{labels.dtype} {tuple(labels.shape)} from {labels.min()} to {labels.max()}"
-        wanted = f"({count},) from 0 to {classes - 1}, for {classes} outputs, at least 2"
+        wanted = f"({count},) from 0 to {classes - 1}, for a model of {classes} outputs, at least 2"
         raise ValueError(f"labels must be whole numbers {wanted}; got {got}")
     return indices
 
@@ -359,10 +346,6 @@ def _predict(model: nn.Module, inputs: Tensor) -> Tensor:
     inputs = inputs.to(_device_of(model))
     with checks.unchanged(model), torch.no_grad():
         return checks.check_outputs(model.eval()(inputs), len(inputs)).float().cpu()
-
-
-def _bar(shown: bool, iterable: Any = None, **options: Any) -> Any:
-    return runtime.progress(iterable, **options, **({} if shown else {"disable": True}))
 
 
 def _make_rule(model: nn.Module, optimizer: Rule | None, learning_rate: float | None) -> Optimizer:
@@ -564,7 +547,7 @@ def evaluate(
     outputs, labels = [], []
     if isinstance(batches, Batches):
         batches = dataclasses.replace(batches, shuffle=False, drop_last=False)
-    for batch in _bar(progress, batches, description="evaluating"):
+    for batch in runtime.progress(batches, description="evaluating", shown=progress):
         inputs, truth = _pair(batch)
         outputs.append(_predict(model, inputs))
         labels.append(_class_indices(truth.cpu(), outputs[-1]))
@@ -666,12 +649,10 @@ def extract_features(
         pictures = pictures.to_tensors(size, progress=progress)
     images, labels = pictures
     if images.dtype != torch.uint8:
-        low, high = checks.check_images(images, "pictures").aminmax()
-        if transform is not None and (low < -0.01 or high > 1.01):
-            advice = "pass bytes, or floats in [0, 1]; the transform normalises them"
-            raise ValueError(f"pictures go from {low:.3g} to {high:.3g}: {advice}")
+        images = checks.check_images(images, "pictures")
+        checks.check_pixels(images, "pictures", normalized=transform is None)
     parts = []
-    for batch in _bar(progress, images.split(32), description="features"):
+    for batch in runtime.progress(images.split(32), description="features", shown=progress):
         batch = batch.to(_device_of(model))
         batch = batch.float() / 255 if batch.dtype == torch.uint8 else batch
         parts.append(_predict(model, batch if transform is None else transform(batch)))
@@ -806,7 +787,7 @@ def load_checkpoint(name: str, *, device: Device = None) -> Checkpoint:
     """
     from safetensors import safe_open
 
-    path = assets.checkpoints_folder() / f"{name}.safetensors"
+    path = assets.course_file("checkpoints") / f"{name}.safetensors"
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
     if digest is None or digest != CHECKPOINTS.get(name):
         advice = f"({', '.join(CHECKPOINTS)}): clone or install the course again"

@@ -147,7 +147,7 @@ def _save(
         "augmentation": f"crop {options.crop}, flip 0.5",
         "torch": torch.__version__,
     }
-    path = cu.assets.checkpoints_folder() / f"{NAME}.safetensors"
+    path = cu.assets.course_file("checkpoints") / f"{NAME}.safetensors"
     tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     save_file(tensors, path, metadata={"course": json.dumps(record, sort_keys=True)})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -86,13 +86,13 @@ def test_what_comes_with_the_course_is_found_in_a_checkout_and_when_installed(
     read = assets.manifest.__wrapped__
     known = read()
     assert assets.embedded_folder() == ROOT / "data" / "embedded"
-    assert assets.checkpoints_folder() == ROOT / "data" / "checkpoints"
+    assert assets.course_file("checkpoints") == ROOT / "data" / "checkpoints"
     monkeypatch.setattr(assets, "__file__", str(tmp_path / "course_utils" / "assets.py"))
     installed = tmp_path / "course_utils"
     put(installed / "_assets.toml", (ROOT / "data" / "assets.toml").read_bytes())
     assert read() == known
     assert assets.embedded_folder() == installed / "_embedded"
-    assert assets.checkpoints_folder() == installed / "_checkpoints"
+    assert assets.course_file("checkpoints") == installed / "_checkpoints"
 
 
 def test_unknown_name_offers_close_ones():

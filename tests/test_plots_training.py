@@ -18,7 +18,7 @@ PROBABILITIES = torch.tensor(
 FOUND = Evaluation(LABELS, PROBABILITIES, ("cat", "dog"))  # four of six right
 HISTORY = History(
     train_loss=[1.0, 0.5, 0.2], train_accuracy=[0.4, 0.7, 0.9], validation_loss=[0.9, 0.6, 0.7],
-    validation_accuracy=[0.5, 0.75, 0.7], learning_rate=[0.1] * 3, seconds=[1.0] * 3,
+    validation_accuracy=[0.5, 0.75, 0.7], seconds=[1.0] * 3,
     best_epoch=2, restored=True,
 )  # fmt: skip
 

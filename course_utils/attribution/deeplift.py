@@ -42,8 +42,7 @@ _ELEMENTWISE = frozenset((
     "clamp", "clip", "abs", "exp", "log", "sqrt", "rsqrt", "square", "pow", "reciprocal",
 ))
 # fmt: on
-_POOLINGS = {f"{kind}max_pool{n}d" for kind in ("", "adaptive_") for n in (1, 2, 3)}
-_MAXIMA = frozenset({"amax", *_POOLINGS})
+_MAXIMA = {"amax", *(f"{kind}max_pool{n}d" for kind in ("", "adaptive_") for n in (1, 2, 3))}
 _PRODUCTS = frozenset({"mul", "multiply"})
 
 #: Completeness error, as a part of the score difference, above which a warning is due.
@@ -121,7 +120,7 @@ def _multipliers(model: checks.Forward, pair: Tensor, targets: Tensor) -> Tensor
     """Walk back from the targets' scores to the images: Δscore per Δinput (N, C, H, W)."""
     with torch.enable_grad():
         pair = pair.requires_grad_()
-        with _Rules():
+        with checks.acting(_Rules()):
             outputs = model(pair.clone())  # a leaf could not be changed in place
         _, multipliers = target_gradients(outputs[: len(targets)], targets, pair)
     return multipliers[: len(targets)]

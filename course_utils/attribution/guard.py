@@ -45,7 +45,9 @@ def target_gradients(outputs: Tensor, targets: Tensor, leaf: Tensor) -> tuple[Te
     """
     scores = outputs.gather(1, targets[:, None]).squeeze(1)
     if not scores.requires_grad:
-        advice = "look for torch.no_grad(), detach() or argmax in the forward pass"
-        raise ValueError(f"the scores do not depend on what is explained by a gradient: {advice}")
+        advice = "is there a torch.no_grad(), detach() or argmax in the forward pass?"
+        raise ValueError(
+            f"the scores do not depend on what is explained, by any gradient: {advice}"
+        )
     (gradients,) = torch.autograd.grad(scores.sum(), leaf)
     return scores.detach(), gradients

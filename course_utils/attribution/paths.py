@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -140,7 +140,8 @@ def integrated_gradients(
     path = _Path(model, inputs, target, baselines, chunk_size, fast)
     inputs = path.inputs
     attributions = torch.empty_like(inputs, memory_format=torch.contiguous_format)
-    with _progress_bar(progress, len(inputs) * n_steps, "Integrated gradients") as bar:
+    words = {"description": "Integrated gradients", "shown": progress}
+    with runtime.progress(total=len(inputs) * n_steps, **words) as bar:
         for images in torch.arange(len(inputs)).split(max(1, path.chunk_size // n_steps)):
             difference = path.difference(images)
             integral = torch.zeros_like(difference, dtype=path.precise)
@@ -205,7 +206,7 @@ def path_gradients(
         raise ValueError(f"alphas must be finite numbers (S,), got shape {tuple(alphas.shape)}.")
     only = torch.tensor([0])
     parts: list[tuple[Tensor, ...]] = []
-    with _progress_bar(progress, len(alphas), "Gradients along the path") as bar:
+    with runtime.progress(total=len(alphas), description="Along the path", shown=progress) as bar:
         for steps in torch.arange(len(alphas)).split(path.chunk_size):
             scores, outputs, (gradients,) = path.follow(only, alphas[steps])
             precise = gradients.to(path.precise)
@@ -278,9 +279,3 @@ class _Path:
         """All scores (N, classes), by the model as it is."""
         chunks = images.split(self.chunk_size)
         return torch.cat([checks.scores_of(self.forward, chunk.clone()) for chunk in chunks])
-
-
-def _progress_bar(wanted: bool, total: int, description: str) -> Any:
-    # an explicit `disable` would overrule the environment variable TQDM_DISABLE
-    options = {} if wanted else {"disable": True}
-    return runtime.progress(total=total, description=description, **options)

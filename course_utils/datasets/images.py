@@ -119,12 +119,11 @@ class ImageDataset(Dataset):
         """Return all images, uint8 (N, 3, H, W), or all masks, (N, H, W), as `read` gives them."""
         if (kind, size) in self._tensors:
             return self._tensors[kind, size]
-        pictures, indices = kind == "images", range(len(self))
+        pictures = kind == "images"
         method = Image.Resampling.BILINEAR if pictures else Image.Resampling.NEAREST
         result = np.empty((0, *[3] * pictures, size or 0, size or 0), np.uint8)
-        if progress:
-            indices = runtime.progress(indices, description=f"decoding {self.name}")
-        for index in indices:
+        indices = range(len(self))
+        for index in runtime.progress(indices, description=f"decoding {self.name}", shown=progress):
             picture = read(index)
             pixels = np.asarray(ImageOps.fit(picture, (size, size), method) if size else picture)
             pixels = np.moveaxis(pixels, -1, 0) if pictures else pixels

@@ -45,8 +45,6 @@ BACKGROUND = "BACKGROUND_Google"
 #: What lies beside the pictures in an embedded archive, and is none of its labelled pictures.
 BESIDE = ("masks/", "interventions/")
 
-# what operating systems leave in folders and archives; hidden files
-_CLUTTER = re.compile(r"(^|/)(\.[^/]*|__MACOSX|thumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
 #: The tables of rendered pictures, and what each line must hold beside the class.
 TRUTH = {
@@ -153,7 +151,7 @@ class Files(dict[str, Path | bytes | np.ndarray | Exception]):
                 name = tidy(given)
                 if name in self:
                     raise ValueError(f"it holds {name!r} twice")
-                if not _CLUTTER.search(name):
+                if not archives.CLUTTER.search(name):
                     self[name] = content
         except DatasetError:  # of an archive in it, which it names
             raise
@@ -191,7 +189,7 @@ def _found_in(path: Path) -> Iterator[tuple[str, Path | bytes | Exception]]:
             except Exception as error:  # one damaged picture does not spoil the others
                 yield name, error
     for folder, inside, names in os.walk(path, followlinks=True):
-        inside[:] = [name for name in inside if not _CLUTTER.search(name)]
+        inside[:] = [name for name in inside if not archives.CLUTTER.search(name)]
         files = [Path(folder, name) for name in names]
         yield from ((str(file.relative_to(path)), file) for file in files)
 

@@ -12,7 +12,6 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from .. import assets, runtime
-from ..checks import check_share
 from .images import DatasetSplits, ImageDataset
 from .layouts import DATASETS, DatasetError, Entry, Listing, Record, find_listing
 
@@ -93,7 +92,9 @@ def load_dataset(
         hint = "".join(f" (did you mean {n!r}?)" for n in difflib.get_close_matches(name, DATASETS))
         raise ValueError(f"no data set {name!r}{hint}: there are {', '.join(DATASETS)}")
     entry = DATASETS[name]
-    share = check_share(entry.validation if validation is None else validation, "validation")
+    share = entry.validation if validation is None else validation
+    if isinstance(share, bool) or not 0 <= share < 1:
+        raise ValueError(f"validation={share!r} must be a share, at least 0 and below 1, as 0.2")
     sizes = dict(subset) if isinstance(subset, Mapping) else dict.fromkeys(SPLITS, subset)
     counts = [size for size in sizes.values() if size is not None]
     if not sizes.keys() <= set(SPLITS) or any(not 1 <= n == int(n) for n in counts):
@@ -161,8 +162,7 @@ def _find(
 def _drop_damaged(listing: Listing, name: str, progress: bool) -> None:
     """Decode every picture, and turn those that cannot be decoded into problems."""
     records, listing.records = listing.records, []
-    bar = runtime.progress(records, description=f"checking {name}") if progress else records
-    for record in bar:
+    for record in runtime.progress(records, description=f"checking {name}", shown=progress):
         try:
             listing.files.image(listing.root + record.file)
             listing.records.append(record)

@@ -121,10 +121,9 @@ class Comparison:
     @property
     def columns(self) -> tuple[list[str], list[float], list[float], list[float]]:
         """Names, means and ends of intervals: ``plots.plot_intervals(*comparison.columns, …)``."""
-        ends = zip(
-            *((row.value, row.low, row.high) for row in self.intervals.values()), strict=True
-        )
-        return list(self.intervals), *map(list, ends)
+        found = self.intervals.values()
+        ends = ([getattr(one, end) for one in found] for end in ("value", "low", "high"))
+        return list(self.intervals), *ends
 
     @property
     def best_control(self) -> str:

@@ -204,21 +204,11 @@ def spearman_similarity(first: Any, second: Any, *, absolute: bool = False) -> F
     ValueError
         If the shapes differ.
     """
-    pair = _pair(first, second, absolute)
-    ranks = (stats.rankdata(maps.reshape(len(maps), -1), axis=1) for maps in pair)
-    return _defined(pearson(*ranks), *pair)
-
-
-def _pair(first: Any, second: Any, absolute: bool) -> list[Floats]:
-    """Both batches (N, H, W); zeros where a map is not finite."""
     pair = [np.nan_to_num(to_maps(maps)) for maps in (first, second)]
     if pair[0].shape != pair[1].shape:
         raise ValueError(f"maps of different shapes: {pair[0].shape} and {pair[1].shape}")
-    return [np.abs(maps) for maps in pair] if absolute else pair
-
-
-def _defined(values: Floats, first: Floats, second: Floats) -> Floats:
-    """Put NaN where a map is blank, and warn once of all that is NaN."""
-    values = np.where(first.any(axis=(1, 2)) & second.any(axis=(1, 2)), values, np.nan)
+    pair = [np.abs(maps) for maps in pair] if absolute else pair
+    ranks = (stats.rankdata(maps.reshape(len(maps), -1), axis=1) for maps in pair)
+    values = pearson(*ranks)
     warn_of({"maps are blank, constant or not finite": np.isnan(values)})
     return values

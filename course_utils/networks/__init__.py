@@ -20,7 +20,7 @@ from .bundled import efficientnet_lite0_state_dict as _efficientnet_weights
 from .bundled import squeezenet1_1_state_dict as _squeezenet_weights
 from .efficientnet_lite import EfficientNetLite0
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "NETWORKS", "Layers", "Network", "Prediction"]
+__all__ = ["NETWORKS", "Layers", "Network", "Prediction"]
 __all__ += ["Preprocess", "load_network"]
 
 
@@ -311,6 +311,8 @@ def load_network(
         If the weights cannot be had and standing in is not allowed, by `allow_stand_in` or because
         `source` is "real".
     """
+    from torchvision.models import SqueezeNet1_1_Weights
+
     if name not in NETWORKS:
         raise ValueError(f"No network {name!r}: choose one of {', '.join(NETWORKS)}")
     source = runtime.current().data_source if source is None else source
@@ -332,17 +334,10 @@ def load_network(
         requested=name,
         model=_assemble(used, state, origin).to(target),
         preprocess=Preprocess(architecture.mean, architecture.std, target),
-        labels=_imagenet_labels(),
+        labels=list(SqueezeNet1_1_Weights.IMAGENET1K_V1.meta["categories"]),
         layers=architecture.layers,
         source=origin,
     )
-
-
-def _imagenet_labels() -> list[str]:
-    """ImageNet's 1000 class names by index, as torchvision gives them (no network needed)."""
-    from torchvision.models import SqueezeNet1_1_Weights
-
-    return list(SqueezeNet1_1_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def _find_weights(name: str, source: str) -> tuple[dict[str, Tensor], str]:

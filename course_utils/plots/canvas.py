@@ -143,10 +143,11 @@ def finish(
 
 
 def _add_title(fig: Figure, title: str) -> None:
-    """Write a heading, and make room for it."""
-    text = style.wrap(title, fig.get_figwidth() - 0.3, style.SIZE_TITLE)
-    fig.suptitle(text, x=0.01, ha="left", fontsize=style.SIZE_TITLE, fontweight="bold")
-    fig.set_figheight(fig.get_figheight() + style.height_of(text, style.SIZE_TITLE))
+    """Write a heading, and make room for it; over few panels it is no larger than their titles."""
+    size = style.SIZE_TITLE if fig.get_figwidth() > 0.7 * style.WIDTH else style.SIZE_PANEL
+    text = style.wrap(title, fig.get_figwidth() - 0.3, size)
+    fig.suptitle(text, x=0.01, ha="left", fontsize=size, fontweight="bold")
+    fig.set_figheight(fig.get_figheight() + style.height_of(text, size))
 
 
 def _add_caption(fig: Figure, caption: str) -> None:

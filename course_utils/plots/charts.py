@@ -55,8 +55,7 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> No
 
 
 def plot_convergence(
-    results: Mapping[str, tuple[Any, Any]], *, tolerance: float | None = None,
-    xlabel: str = "gradient evaluations",
+    results: Mapping[str, tuple[Any, Any]], *, xlabel: str = "gradient evaluations",
     ylabel: str = "completeness error, share of score difference", what: str = "photographs",
     **words: Any
 ) -> CourseFigure:  # fmt: skip
@@ -67,8 +66,6 @@ def plot_convergence(
     results : mapping of name to (n_evaluations, errors)
         n_evaluations (n,); errors (n,) or (runs, n), positive. Lines are medians over runs, bands
         hold the middle half of them.
-    tolerance : float, optional
-        Drawn as a horizontal line.
     xlabel, ylabel, what : str
         Axis labels, and what the runs are.
     **words
@@ -103,11 +100,6 @@ def plot_convergence(
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_formatter(NullFormatter())  # which would not be in per cent
     _as_percent(axes.yaxis)
-    if tolerance:
-        place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-        axes.axhline(tolerance, color=style.MUTED, lw=1.2, ls="--", zorder=1)
-        text = f"{100 * tolerance:g} % error"
-        axes.annotate(text, (1, tolerance), color=style.MUTED, fontsize=10, **place)
     _label_ends(axes, ends)
     note = f"Lines: median over {most} {what}; bands: the middle half of them." * (most > 2)
     return finish(fig, f"{ylabel} against {xlabel}: {'; '.join(said)}.", note, **words)
@@ -161,7 +153,7 @@ def plot_intervals(
     labels: Sequence[str], values: Any, lows: Any, highs: Any, *, quantity: str,
     controls: Sequence[str] = (), better: Literal["higher", "lower"] | None = None,
     reference: tuple[float, str] | None = None, percent: bool = False,
-    interval: str = "95 % interval", **words: Any
+    **words: Any
 ) -> CourseFigure:  # fmt: skip
     """Show measured values with their intervals, controls in grey: "Measure it" in one picture.
 
@@ -181,8 +173,6 @@ def plot_intervals(
         A vertical line, such as chance.
     percent : bool
         Values are fractions to be read as per cent.
-    interval : str
-        What the whiskers are.
     **words
         title, caption, alt, display: as everywhere in `plots`.
 
@@ -220,11 +210,11 @@ def plot_intervals(
         place = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom"}
         axes.axvline(reference[0], color=style.MUTED, lw=1.2, ls="--", zorder=0)
         axes.annotate(reference[1], (reference[0], 1), color=style.MUTED, fontsize=10, **place)
-    note = f"Dots: measured value; whiskers: {interval}."
+    note = "Dots: measured value; whiskers: 95 % interval."
     if np.isnan([row[2:] for row in rows]).any():
         note += " No whisker: too few pictures for one."
     note += " Hollow and grey: controls that look at no network." if controls else ""
-    return finish(fig, f"{quantity} with {interval}: {'; '.join(said)}.", note, **words)
+    return finish(fig, f"{quantity} with 95 % interval: {'; '.join(said)}.", note, **words)
 
 
 # ---------------------------------------------------------------------------- classifiers

@@ -226,14 +226,17 @@ def _lay_out(
     left = letters * 0.68 * style.SIZE_PANEL / 72 + 0.1
     room = (style.WIDTH - left - 0.2) / ncols - _GAP
     width = min(room, max(panel_width, _NARROW))
-    aspects, height = [], 0.1
+    # titles break at blanks only: if their longest word is too wide, all of them become smaller
+    words = " ".join(cell.title for row in cells for cell in row if cell).split()
+    shrink = style.shrinkage(max(words, key=len, default=""), width, style.SIZE_PANEL)
+    size, aspects, height = shrink * style.SIZE_PANEL, [], 0.1
     for row in cells:
         shown = [cell for cell in row if cell]
         for cell in shown:
-            cell.title = style.wrap(cell.title, width, style.SIZE_PANEL)
+            cell.title = style.wrap(cell.title, width / shrink, style.SIZE_PANEL)
             cell.note = style.wrap("\n".join(filter(None, cell.notes)), width, style.SIZE_NOTE)
         aspects.append(min(max((c.shape[0] / c.shape[1] for c in shown), default=1.0), 1.4))
-        above = max((style.height_of(c.title, style.SIZE_PANEL) for c in shown), default=0.0)
+        above = max((style.height_of(c.title, size) for c in shown), default=0.0)
         below = max((style.height_of(c.note, style.SIZE_NOTE) for c in shown), default=0.0)
         height += width * aspects[-1] + above + below + 0.2
     full = max(left + ncols * (width + _GAP) + 0.2, 4.5)
@@ -245,7 +248,7 @@ def _lay_out(
         for panel, cell in zip(axes, row, strict=False):
             if cell:
                 cell.draw(panel)
-                panel.set_title(cell.title)
+                panel.set_title(cell.title, fontsize=size)
                 panel.set_xlabel(cell.note, loc="left", fontsize=10, color=style.MUTED)
         axes[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=12, weight="bold")
     return fig

@@ -101,14 +101,25 @@ def format_percent(fraction: float) -> str:
 
 
 def wrap(text: str, width: float, size: float) -> str:
-    """Break `text` into lines of about `width` inches at `size` points; breaks that are there stay.
+    """Break `text` at blanks into lines of about `width` inches; breaks that are there stay.
 
-    Letters are taken for a little wider than they are on average. What is too long all the same
-    makes the stored figure wider: nothing is ever cut off.
+    Letters of `size` points are taken for a little wider than they are on average. A word that is
+    too long stays whole and hangs over; it makes the stored figure wider if need be.
     """
-    letters = max(int(width * 72 / size / (0.66 if size >= SIZE_PANEL else 0.57)), 1)
+    letters = max(int(_letters(width, size)), 1)
     text = text.replace(" %", "\u00a0%")
-    return "\n".join("\n".join(textwrap.wrap(line, letters)) for line in text.split("\n"))
+    wrapper = textwrap.TextWrapper(letters, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(wrapper.fill(line) for line in text.split("\n"))
+
+
+def shrinkage(word: str, width: float, size: float) -> float:
+    """Return the factor on `size` at which a word has about `width` inches: 0.55 to 1."""
+    return min(1.0, max(0.55, _letters(width, size) / max(len(word), 1)))
+
+
+def _letters(width: float, size: float) -> float:
+    """How many letters of a size fit into so many inches; titles are bold, and wider."""
+    return width * 72 / size / (0.66 if size >= SIZE_PANEL else 0.57)
 
 
 def height_of(text: str, size: float) -> float:
