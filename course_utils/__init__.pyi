@@ -34,7 +34,7 @@ from .exercises import check
 from .networks import Network, Prediction, load_network
 from .optimization import Optimized, features_of, optimize
 from .photos import Photo, PhotoError, load_photo, photo, photo_names
-from .runtime import Runtime, current, progress, seed_everything, setup, tune_allocator
+from .runtime import Runtime, current, progress, seed_everything, setup
 from .training import (
     Checkpoint,
     Evaluation,
@@ -100,7 +100,6 @@ __all__ = [
     "seed_everything",
     "setup",
     "training",
-    "tune_allocator",
     "tutorial_cnn",
     "widgets",
 ]

@@ -44,6 +44,8 @@ import torch
 
 from . import archives, runtime
 
+__all__ = ["AssetUnavailable", "fetch", "prefetch", "status"]
+
 KAGGLE_INPUT = Path("/kaggle/input")
 #: How long a server may take to say that it is there, and how long a transfer may stand still.
 DECIDE_SECONDS, STALL_SECONDS = 3.0, 15.0

@@ -17,6 +17,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 
+__all__ = ["Runtime", "current", "progress", "seed_everything", "setup"]
+
 Choice = TypeVar("Choice")
 
 PROFILES = ("fast", "standard", "full")

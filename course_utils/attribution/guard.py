@@ -46,8 +46,6 @@ def target_gradients(outputs: Tensor, targets: Tensor, leaf: Tensor) -> tuple[Te
     scores = outputs.gather(1, targets[:, None]).squeeze(1)
     if not scores.requires_grad:
         advice = "is there a torch.no_grad(), detach() or argmax in the forward pass?"
-        raise ValueError(
-            f"the scores do not depend on what is explained, by any gradient: {advice}"
-        )
+        raise ValueError(f"the scores do not depend on what is explained: {advice}")
     (gradients,) = torch.autograd.grad(scores.sum(), leaf)
     return scores.detach(), gradients

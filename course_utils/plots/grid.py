@@ -228,7 +228,8 @@ def _lay_out(
     width = min(room, max(panel_width, _NARROW))
     # titles break at blanks only: if their longest word is too wide, all of them become smaller
     words = " ".join(cell.title for row in cells for cell in row if cell).split()
-    shrink = style.shrinkage(max(words, key=len, default=""), width, style.SIZE_PANEL)
+    longest = max(map(len, words), default=1) * style.BOLD_LETTER * style.SIZE_PANEL / 72
+    shrink = min(1.0, max(0.55, width / longest))
     size, aspects, height = shrink * style.SIZE_PANEL, [], 0.1
     for row in cells:
         shown = [cell for cell in row if cell]

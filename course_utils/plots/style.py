@@ -36,6 +36,8 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#a8437f", "#3d4654", "#e69f00", "#56
 
 #: Sizes of text in points: legible when a figure fills a slide.
 SIZE_TITLE, SIZE_PANEL, SIZE_TEXT, SIZE_NOTE = 15.0, 12.0, 11.5, 10.0
+#: Width of a letter of a title in units of its size, a little more than the average.
+BOLD_LETTER = 0.66
 #: Width of a page in inches, pixels per inch of a stored figure, and of a page on the screen.
 WIDTH, DPI, SCREEN_DPI = 9.6, 120, 100
 
@@ -106,20 +108,10 @@ def wrap(text: str, width: float, size: float) -> str:
     Letters of `size` points are taken for a little wider than they are on average. A word that is
     too long stays whole and hangs over; it makes the stored figure wider if need be.
     """
-    letters = max(int(_letters(width, size)), 1)
+    letters = max(int(width * 72 / size / (BOLD_LETTER if size >= SIZE_PANEL else 0.57)), 1)
     text = text.replace(" %", "\u00a0%")
     wrapper = textwrap.TextWrapper(letters, break_long_words=False, break_on_hyphens=False)
     return "\n".join(wrapper.fill(line) for line in text.split("\n"))
-
-
-def shrinkage(word: str, width: float, size: float) -> float:
-    """Return the factor on `size` at which a word has about `width` inches: 0.55 to 1."""
-    return min(1.0, max(0.55, _letters(width, size) / max(len(word), 1)))
-
-
-def _letters(width: float, size: float) -> float:
-    """How many letters of a size fit into so many inches; titles are bold, and wider."""
-    return width * 72 / size / (0.66 if size >= SIZE_PANEL else 0.57)
 
 
 def height_of(text: str, size: float) -> float:

@@ -148,7 +148,7 @@ def _pass(objective: Callable[[Tensor], Tensor], picture: Tensor) -> float:
 
 
 if __name__ == "__main__":
-    cu.tune_allocator()
+    cu.runtime.tune_allocator()
     failed = False
     for measure in (epoch, head, style_transfer, ascent):
         ratio, limit, at_least = measure(2 if "--quick" in sys.argv else 7)
