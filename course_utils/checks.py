@@ -166,10 +166,11 @@ class _FullPrecision(TorchFunctionMode):
 def scores_of(model: Forward, images: Tensor) -> Tensor:
     """Run a model, and return its class scores (N, classes), or raise as `check_outputs`.
 
-    A model that turns autocast on in its own forward pass is refused, whatever it returns.
+    It gets a copy, which it may change in place. A model that turns autocast on in its own forward
+    pass is refused, whatever it returns.
     """
     with acting(_FullPrecision()):
-        return check_outputs(model(images), len(images))
+        return check_outputs(model(images.clone()), len(images))
 
 
 def check_outputs(outputs: Any, n_images: int) -> Tensor:

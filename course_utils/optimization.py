@@ -252,11 +252,11 @@ def features_of(network: Network | nn.Module, layers: str | Sequence[str]) -> Fe
                 raise _Enough
             return output.clone()  # what the network may write over
 
-        with contextlib.ExitStack() as hooks, contextlib.suppress(_Enough):
+        with checks.unchanged(model), contextlib.ExitStack() as hooks, contextlib.suppress(_Enough):
             for name, module in modules.items():
                 hook = module.register_forward_hook(functools.partial(keep, name))
                 hooks.callback(hook.remove)
-            model(images)
+            model(images.clone())
         if missing := [name for name in names if name not in found]:
             raise ValueError(f"the network never calls {', '.join(missing)}: name other layers")
         return {name: found[name] for name in names}

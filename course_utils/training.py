@@ -271,7 +271,7 @@ def _run(
         place = f"batch {index + 1}, {where}"
         inputs, labels = (part.to(total.device) for part in _pair(batch))
         try:
-            outputs = checks.check_outputs(model(inputs), len(inputs))
+            outputs = checks.check_outputs(model(inputs.clone()), len(inputs))
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -343,7 +343,7 @@ def _device_of(model: nn.Module) -> torch.device:
 
 def _predict(model: nn.Module, inputs: Tensor) -> Tensor:
     """Return a model's outputs (N, D) in evaluation mode, on the CPU; the model is as before."""
-    inputs = inputs.to(_device_of(model))
+    inputs = inputs.to(_device_of(model), copy=True)  # the model may change it in place
     with checks.unchanged(model), torch.no_grad():
         return checks.check_outputs(model.eval()(inputs), len(inputs)).float().cpu()
 

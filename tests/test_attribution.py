@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import copy
 import gc
-import random
 import subprocess
 import sys
 import warnings
 
 import pytest
 import torch
+from _models import (
+    ACTIVATIONS,
+    POOLINGS,
+    Drawn,
+    Meddling,
+    distance,
+    images,
+    interrupted_at,
+    networks,
+    quickly,
+    state_of,
+)
 from captum.attr import DeepLift, IntegratedGradients, LayerAttribution, LayerGradCam
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -53,15 +64,6 @@ def small(dtype=torch.float32, module=Small) -> nn.Module:
             nn.init.uniform_(norm.weight, 0.5, 2)
             nn.init.normal_(norm.bias, std=0.5)
     return model.eval().to(dtype)
-
-
-def images(number=2, size=24, dtype=torch.float32) -> torch.Tensor:
-    return torch.randn(number, 3, size, size, generator=torch.Generator().manual_seed(2)).to(dtype)
-
-
-def distance(ours: torch.Tensor, reference: torch.Tensor) -> float:
-    """Largest difference, in units of the largest reference value."""
-    return float((ours - reference).abs().max() / reference.abs().max())
 
 
 @pytest.fixture(scope="module")
@@ -243,43 +245,8 @@ EXPLAIN = {
     ),
 }
 each_method = pytest.mark.parametrize("explain", EXPLAIN.values(), ids=EXPLAIN)
-quickly = settings(max_examples=12, deadline=None, derandomize=True)
 
 
-class Drawn(nn.Module):
-    """A network that hypothesis chooses: activation, pooling, batch norm, head."""
-
-    def __init__(self, activation, pooling, norm, seed, homogeneous=False):
-        super().__init__()
-        torch.manual_seed(seed)
-        self.layer = nn.Conv2d(3, 8, 3, padding=1)
-        self.norm = nn.BatchNorm2d(8) if norm else nn.Identity()
-        self.activation, self.pooling = activation(), pooling()
-        self.second = nn.Conv2d(8, 8, 3, bias=not homogeneous)
-        self.head = nn.Linear(8, 4, bias=not homogeneous)
-
-    def forward(self, batch):
-        features = self.pooling(self.activation(self.norm(self.layer(batch))))
-        return self.head(self.activation(self.second(features)).mean((2, 3)))
-
-
-ACTIVATIONS = [
-    nn.ReLU,
-    nn.ReLU6,
-    nn.SiLU,
-    nn.Sigmoid,
-    nn.Tanh,
-    nn.LeakyReLU,
-    lambda: nn.ReLU(inplace=True),
-]
-POOLINGS = [nn.Identity, lambda: nn.MaxPool2d(3, 2), lambda: nn.AvgPool2d(2)]
-networks = st.builds(
-    Drawn,
-    st.sampled_from(ACTIVATIONS),
-    st.sampled_from(POOLINGS),
-    st.booleans(),
-    st.integers(0, 10),
-)
 homogeneous_networks = st.builds(
     Drawn,
     st.sampled_from([nn.ReLU, nn.LeakyReLU]),
@@ -405,67 +372,6 @@ def test_half_precision_is_refused_and_autocast_has_no_effect(explain):
 # --- what is passed in is afterwards as it was -------------------------------------------------
 
 
-class Meddling(Drawn):
-    """Everything that a forward pass should not do, and some do."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.register_buffer("calls", torch.zeros(()))
-        self.plain, self.log, self.table, self.error = torch.zeros(2), [], {}, None
-        self.patience = 2
-        self.register_forward_hook(lambda module, *_: setattr(module, "hooked", True))
-
-    def forward(self, batch):
-        batch.mul_(0.5).add_(0.1)
-        self.calls += 1
-        self.plain.add_(1)
-        self.log.append(batch.shape)
-        self.table["last"] = batch
-        self.seen = self.seen + 1 if hasattr(self, "seen") else 1
-        self.second.requires_grad_(False)
-        self.norm.train()
-        self.norm.eps = 1.0 if self.seen == 1 else self.norm.eps
-        self.extra = nn.Identity()
-        torch.rand(3)
-        if self.error and self.seen >= self.patience:
-            raise self.error
-        self.norm.eval()
-        return super().forward(batch)
-
-
-def _tensors(model):
-    plain = [value for value in vars(model).values() if isinstance(value, torch.Tensor)]
-    return [*model.parameters(), *model.buffers(), *plain]
-
-
-def _state(model, *passed):
-    """Everything about a model, what is passed in, and PyTorch that a method might change."""
-    return (
-        [
-            {
-                name: list(value.items() if isinstance(value, dict) else value)
-                if isinstance(value, dict | list)
-                else value
-                for name, value in vars(module).items()
-                if not isinstance(value, torch.Tensor)
-                and name not in ("_parameters", "_buffers", "_modules")
-            }
-            for module in model.modules()
-        ],
-        [
-            [name for name, _ in items]
-            for items in (model.named_modules(), model.named_parameters(), model.named_buffers())
-        ],
-        [(id(t), t.requires_grad, t.grad, t.stride(), t.tolist()) for t in _tensors(model)],
-        [(p.requires_grad, p.grad, p.stride(), p.tolist()) for p in passed if hasattr(p, "grad")],
-        [copy.copy(p) for p in passed if not hasattr(p, "grad")],
-        (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.get_num_threads()),
-        (torch.is_autocast_enabled("cpu"), torch._C._len_torch_function_stack()),
-        torch.get_rng_state().tolist(),
-        random.getstate(),
-    )
-
-
 @each_method
 @quickly
 @given(
@@ -480,13 +386,13 @@ def test_what_is_passed_in_is_left_alone(explain, activation, requires_grad, err
     if requires_grad:
         model.head.weight.grad = torch.ones_like(model.head.weight)
     passed = images(2, 12).contiguous(memory_format=torch.channels_last).requires_grad_(), [1]
-    before = _state(model, *passed)
+    before = state_of(model, *passed)
     if error is None:
         explain(model, *passed)
     else:
         with pytest.raises(type(error)):
             explain(model, *passed)
-    assert _state(model, *passed) == before
+    assert state_of(model, *passed) == before
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # half a tqdm bar
@@ -497,25 +403,10 @@ def test_nothing_is_left_behind_after_an_interrupt_at_any_moment(explain, moment
     """Raised as a signal would be: at the call of any function, in PyTorch or in the course."""
     model = Drawn(nn.ReLU, nn.Identity, True, 0).eval()
     passed = images(2, 12), [1, 2]
-    before = _state(model, *passed)
-    left = moment
-
-    def interrupt(frame, event, _argument):
-        nonlocal left
-        # leaving a context is out of reach: Python itself may be interrupted before it begins
-        if event == "call" and frame.f_code.co_name not in ("__exit__", "remove", "clone"):
-            left -= 1
-            if left == 0:
-                raise KeyboardInterrupt
-
-    sys.setprofile(interrupt)
-    try:
+    before = state_of(model, *passed)
+    with interrupted_at(moment):
         explain(model, passed[0], 1)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        sys.setprofile(None)
-    assert _state(model, *passed) == before
+    assert state_of(model, *passed) == before
 
 
 # --- inputs, baselines -----------------------------------------------------------------------
@@ -537,6 +428,9 @@ class _OwnAutocast(nn.Module):
 def test_a_network_with_autocast_of_its_own_is_refused(explain):
     with pytest.raises(TypeError, match="bfloat16.*autocast"):
         explain(_OwnAutocast().eval(), images(), 1)
+    if explain is not EXPLAIN["grad_cam"]:  # which takes no functions
+        with pytest.raises(TypeError, match="bfloat16.*autocast"):
+            explain(lambda batch: _OwnAutocast().eval()(batch), images(), 1)
 
 
 @pytest.mark.parametrize(
@@ -897,10 +791,10 @@ def test_grad_cam_stores_nothing_before_the_layer():
 )
 def test_grad_cam_refuses_layers(layer, error, message):
     model = small()
-    before = _state(model)
+    before = state_of(model)
     with pytest.raises(error, match=message):
         cu.grad_cam(model, images(), 1, layer)
-    assert _state(model) == before
+    assert state_of(model) == before
     with pytest.raises(TypeError, match="torch.nn.Module, got function"):
         cu.grad_cam(lambda batch: model(batch), images(), 1, layer)
 

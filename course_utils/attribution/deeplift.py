@@ -104,7 +104,7 @@ def deeplift(
     for images in torch.arange(len(inputs)).split(size):
         pair = torch.cat([inputs[images], baselines[images]])
         with torch.no_grad():
-            outputs = checks.scores_of(model, pair.clone())
+            outputs = checks.scores_of(model, pair)
         targets = checks.check_targets(target, len(inputs), outputs.shape[1], inputs.device)[images]
         scores = outputs.gather(1, targets.repeat(2)[:, None]).view(2, -1)
         attributions = _multipliers(model, pair, targets) * (inputs[images] - baselines[images])

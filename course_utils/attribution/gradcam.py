@@ -104,7 +104,7 @@ def _run_cut_at(layer: nn.Module, model: nn.Module, images: Tensor) -> tuple[Ten
     handle = layer.register_forward_hook(cut)
     try:
         with torch.no_grad():  # restores the grad mode, however it ends
-            outputs = checks.scores_of(model, images.clone())
+            outputs = checks.scores_of(model, images)
     finally:
         handle.remove()
     if len(cuts) != 1:

@@ -278,4 +278,4 @@ class _Path:
     def _outputs(self, images: Tensor) -> Tensor:
         """All scores (N, classes), by the model as it is."""
         chunks = images.split(self.chunk_size)
-        return torch.cat([checks.scores_of(self.forward, chunk.clone()) for chunk in chunks])
+        return torch.cat([checks.scores_of(self.forward, chunk) for chunk in chunks])

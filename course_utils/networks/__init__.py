@@ -265,8 +265,8 @@ class Network:
         images = checks.check_images(images, "images").to(self.device, torch.float32)
         if k not in range(1, len(self.labels) + 1):
             raise ValueError(f"k must be a number of classes, 1 to {len(self.labels)}, got {k!r}")
-        with torch.no_grad():
-            best = self.model(images).softmax(dim=1).topk(int(k), dim=1)
+        with checks.unchanged(self.model), torch.no_grad():
+            best = self.model(images.clone()).softmax(dim=1).topk(int(k), dim=1)
         ranks = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [
             [Prediction(self.labels[i], i, p) for i, p in zip(*rank, strict=True)] for rank in ranks

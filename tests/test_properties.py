@@ -1,0 +1,202 @@
+"""What holds of every public function that takes a network, besides the attribution methods.
+
+Their own tests, with the same networks and settings, are in ``test_attribution.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+
+import numpy as np
+import pytest
+import torch
+from _models import (
+    ACTIVATIONS,
+    Drawn,
+    Meddling,
+    distance,
+    images,
+    interrupted_at,
+    networks,
+    quickly,
+    state_of,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+import course_utils as cu
+from course_utils import evaluation as ev
+
+MAPS = torch.rand(1, 12, 12, generator=torch.Generator().manual_seed(0))
+
+
+def as_network(model: nn.Module) -> cu.Network:
+    """Give a model what `Network.top_k` reads."""
+    preprocess = cu.networks.Preprocess((0.5,) * 3, (0.2,) * 3)
+    layers = cu.networks.Layers("layer", "head", "layer", ("layer",))
+    return cu.Network("", "", model, preprocess, list("abcd"), layers, "")
+
+
+def probabilities(model, inputs, target):
+    best = as_network(model).top_k(inputs, k=4)
+    return torch.tensor([[{p.index: p.probability for p in row}[1]] for row in best])
+
+
+#: Every function of a model, a batch and a target, as one row of numbers for each picture.
+MEASURE = {
+    "intervention_effect": lambda model, inputs, target: torch.from_numpy(
+        ev.intervention_effect(model, inputs, inputs / 2, target).change
+    )[:, None],
+    "deletion_curve": lambda model, inputs, target: torch.from_numpy(
+        ev.deletion_curve(
+            model, inputs, MAPS.expand(len(inputs), -1, -1), target, fractions=[0, 0.3, 1]
+        ).scores
+    ),
+    "top_k": probabilities,
+    "features_of": lambda model, inputs, target: cu.features_of(model, ["layer", "second"])(inputs)[
+        "second"
+    ].flatten(1),
+    "evaluate": lambda model, inputs, target: (
+        cu.evaluate(model, [(inputs, torch.zeros(len(inputs)))], progress=False).probabilities
+    ),
+    "extract_features": lambda model, inputs, target: (
+        cu.extract_features(model, (inputs, torch.zeros(len(inputs))), progress=False).features
+    ),
+}
+each_measure = pytest.mark.parametrize("measure", MEASURE.values(), ids=MEASURE)
+#: Those that read one class, and those whose result is a sum or a product of weights.
+TARGETED = {name: MEASURE[name] for name in ("intervention_effect", "deletion_curve")}
+LINEAR = {MEASURE[name] for name in ("intervention_effect", "extract_features")}
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*too few for a bootstrap"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # half a loop
+]
+
+
+@each_measure
+@quickly
+@given(model=networks)
+def test_a_batch_equals_single_calls(measure, model):
+    model.eval()
+    inputs = images(3, 12)
+    alone = [measure(model, inputs[i : i + 1], 1) for i in range(3)]
+    torch.testing.assert_close(measure(model, inputs, 1), torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+@each_measure
+@quickly
+@given(model=networks, exponent=st.integers(-6, 6))
+def test_the_scale_of_weights_and_pictures_changes_nothing_else(measure, model, exponent):
+    """Larger pictures and smaller first weights are the same network; larger scores are larger."""
+    model.eval()
+    inputs, scale = images(2, 12), 10.0**exponent
+    expected = measure(model, inputs, 1)
+    with torch.no_grad():
+        model.layer.weight.div_(scale)
+    if measure is not MEASURE["extract_features"]:  # which takes pictures, of some range
+        assert distance(measure(model, inputs * scale, 1), expected) < 1e-3
+    with torch.no_grad():
+        model.layer.weight.mul_(scale)
+        for parameter in model.head.parameters():
+            parameter.mul_(scale)
+    if measure in LINEAR:
+        assert distance(measure(model, inputs, 1) / scale, expected) < 1e-3
+
+
+@pytest.mark.parametrize("measure", TARGETED.values(), ids=TARGETED)
+@quickly
+@given(
+    model=networks,
+    targets=st.lists(st.integers(0, 3), min_size=2, max_size=2),
+    spelling=st.sampled_from([np.array, np.uint8, torch.tensor, torch.IntTensor, tuple]),
+)
+def test_targets_of_every_type_agree(measure, model, targets, spelling):
+    model.eval()
+    found = measure(model, images(2, 12), spelling(targets))
+    assert torch.equal(found, measure(model, images(2, 12), targets))
+
+
+@each_measure
+@quickly
+@given(model=networks, how=st.sampled_from(["channels last", "strided", "expanded", "grad"]))
+def test_the_memory_format_of_pictures_does_not_matter(measure, model, how):
+    model.eval()
+    inputs = images(1, 12).expand(2, -1, -1, -1)
+    given_ = {
+        "channels last": lambda: inputs.contiguous(memory_format=torch.channels_last),
+        "strided": lambda: inputs.repeat_interleave(2, 3)[..., ::2],
+        "expanded": lambda: inputs,
+        "grad": lambda: inputs.clone().requires_grad_() * 1,
+    }[how]()
+    expected = measure(model, inputs.contiguous(), 1)
+    torch.testing.assert_close(measure(model, given_, 1), expected, rtol=1e-4, atol=1e-5)
+
+
+@each_measure
+@quickly
+@given(model=networks, dtype=st.sampled_from([torch.float16, torch.bfloat16]))
+def test_half_precision_is_close_to_single_or_refused(measure, model, dtype):
+    """Where measuring in half precision is let through, as by autocast, it is within 5 %."""
+    model.eval()
+    inputs = images(2, 12)
+    expected = measure(model, inputs, 1)
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.second, self.whole = model.layer, model.second, model
+
+        def forward(self, batch):
+            with torch.autocast("cpu", dtype=dtype):
+                return self.whole(batch).float()
+
+    def outside():
+        with torch.autocast("cpu", dtype=dtype):
+            return measure(model, inputs, 1)
+
+    ways = [
+        lambda: measure(copy.deepcopy(model).to(dtype), inputs.to(dtype), 1),
+        lambda: measure(copy.deepcopy(model).to(dtype), inputs, 1),
+        outside,
+        lambda: measure(Own().eval(), inputs, 1),
+    ]
+    for way in ways:
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):
+            assert (way() - expected).abs().max() < 0.05 * expected.abs().max()
+    if measure in TARGETED.values():
+        with pytest.raises(TypeError, match="loat16"):
+            measure(Own().eval(), inputs, 1)
+
+
+@each_measure
+@quickly
+@given(
+    activation=st.sampled_from(ACTIVATIONS),
+    error=st.sampled_from([None, RuntimeError("no"), KeyboardInterrupt()]),
+)
+def test_what_is_passed_in_is_left_alone(measure, activation, error):
+    model = Meddling(activation, nn.Identity, True, 0).eval()
+    model.error, model.patience = error, 1
+    model.head.weight.grad = torch.ones_like(model.head.weight)
+    passed = images(2, 12).contiguous(memory_format=torch.channels_last), [1]
+    before = state_of(model, *passed)
+    if error is None:
+        measure(model, *passed)
+    else:
+        with pytest.raises(type(error)):
+            measure(model, *passed)
+    assert state_of(model, *passed) == before
+
+
+@each_measure
+@quickly
+@given(moment=st.integers(1, 800))
+def test_nothing_is_left_behind_after_an_interrupt_at_any_moment(measure, moment):
+    model = Drawn(nn.ReLU, nn.Identity, True, 0).eval()
+    inputs = images(2, 12)
+    before = state_of(model, inputs)
+    with interrupted_at(moment):
+        measure(model, inputs, 1)
+    assert state_of(model, inputs) == before
