@@ -44,7 +44,7 @@ import torch
 
 from . import archives, runtime
 
-__all__ = ["AssetUnavailable", "fetch", "prefetch", "status"]
+__all__ = ["AssetUnavailable", "fetch", "prefetch", "status", "verify"]
 
 KAGGLE_INPUT = Path("/kaggle/input")
 #: How long a server may take to say that it is there, and how long a transfer may stand still.

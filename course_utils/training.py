@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -103,14 +103,20 @@ class History:
         return text + ", restored" * self.restored
 
 
+def cosine(done: float) -> float:
+    """Learning rate along half a cosine from 1 to 0 (Loshchilov & Hutter 2017, eq. 5)."""
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
 def one_cycle(done: float) -> float:
     """Learning rate up from 0.04 to 1 in the first quarter, then along a cosine to 0.
 
     After Smith & Topin (2018); a start with small steps allows a higher rate later.
     """
-    if done < 0.25:
-        return 0.04 + 0.96 * done / 0.25
-    return 0.5 * (1 + math.cos(math.pi * (done - 0.25) / 0.75))
+    return 0.04 + 0.96 * done / 0.25 if done < 0.25 else cosine((done - 0.25) / 0.75)
+
+
+SCHEDULES: dict[str, Schedule] = {"cosine": cosine, "one_cycle": one_cycle}
 
 
 def fit(
@@ -121,7 +127,7 @@ def fit(
     epochs: int,
     optimizer: Rule | None = None,
     learning_rate: float | None = None,
-    schedule: Literal["one_cycle"] | Schedule | None = None,
+    schedule: str | Schedule | None = None,
     patience: int | None = None,
     seed: int | None = None,
     device: Device = None,
@@ -148,7 +154,7 @@ def fit(
         ``functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9)``.
     learning_rate : float, optional
         Of Adam; default 0.001. Other optimizers have their own.
-    schedule : "one_cycle" or callable, optional
+    schedule : {"cosine", "one_cycle"} or callable, optional
         Factor on the learning rate as a function of how much of the training is done, 0 to 1.
     patience : int, optional
         Stop when so many epochs in a row were not better than the best.
@@ -193,9 +199,9 @@ def fit(
     _device_of(model)  # refuses what is no module
     if epochs < 1 or (patience is not None and (patience < 1 or validation is None)):
         raise ValueError("epochs and patience must be at least 1, and patience needs validation")
-    if schedule not in (None, "one_cycle") and not callable(schedule):
-        raise ValueError(f'schedule={schedule!r}: expected "one_cycle" or a function')
-    factor = one_cycle if schedule == "one_cycle" else schedule
+    if isinstance(schedule, str) and schedule not in SCHEDULES:
+        raise ValueError(f"schedule={schedule!r}: choose one of {', '.join(SCHEDULES)}")
+    factor = SCHEDULES[schedule] if isinstance(schedule, str) else schedule
     history, count = History(), operator.length_hint(batches, 0)
     if seed is not None:
         runtime.seed_everything(seed)

@@ -113,7 +113,7 @@ def test_any_loader_will_do(kind):
         "batches": cu.batches(pair, 32),
         "unknown length": DataLoader(Endless(), 32),
     }
-    history = fit(small(), loaders[kind], loaders[kind], epochs=2, schedule="one_cycle")
+    history = fit(small(), loaders[kind], loaders[kind], epochs=2, schedule="cosine")
     assert len(history.epochs) == 2
 
 
@@ -525,7 +525,7 @@ def test_optimizer_gets_only_what_learns():
     [
         ({"epochs": 0}, ValueError, "at least 1"),
         ({"patience": 2}, ValueError, "patience needs validation"),
-        ({"schedule": "cosin"}, ValueError, "one_cycle"),
+        ({"schedule": "cosin"}, ValueError, "choose one of cosine, one_cycle"),
         ({"optimizer": torch.optim.SGD([nn.Parameter(torch.ones(1))])}, ValueError, "parameters"),
         (
             {"optimizer": functools.partial(torch.optim.SGD, lr=0.1), "learning_rate": 0.1},
