@@ -911,7 +911,14 @@ def test_deeplift_is_complete_on_torchvision_networks(name):
     from torchvision import models
 
     torch.manual_seed(0)
-    model = getattr(models, name)().eval()
+    if name == "vgg19":  # its classifier alone has 120 million weights
+        layers = models.vgg.make_layers(models.vgg.cfgs["E"])
+        for layer in filter(lambda layer: isinstance(layer, nn.Conv2d), layers):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        head = nn.Flatten(), nn.Linear(2048, 64), nn.ReLU(), nn.Linear(64, 10)
+        model = nn.Sequential(*layers, *head).eval()
+    else:
+        model = getattr(models, name)().eval()
     inputs = images(2, 64)
     _standardise(model, inputs)
     # a class whose score changes: an error relative to no change says nothing

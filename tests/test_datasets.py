@@ -350,6 +350,7 @@ def test_auto_says_why_it_takes_the_embedded_copy(
     response, reason, tmp_path, monkeypatch, server, capsys
 ):
     embed(tmp_path, "vegetables", _made.embedded_vegetables())
+    monkeypatch.setattr("course_utils.assets.DECIDE_SECONDS", 0.5)
     if response is not None:
         server.serve("/GradCAM-Dataset-main.zip", response)
         point_at(monkeypatch, server.url)

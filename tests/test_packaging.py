@@ -149,29 +149,30 @@ def test_every_place_names_the_same_repository():
 
 
 def test_slug_renames_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    old, kept = tasks.repository_slug(), "another/course-notes"
+    old = tasks.repository_slug()
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a git checkout")
-    named = [
-        n for n in listed.stdout.splitlines() if n.endswith((".ipynb", ".md", ".toml", ".cff"))
-    ]
-    for name in named:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    with (tmp_path / "README.md").open("a") as readme:
-        readme.write(f"github.com/{old}-notes, github.com/{kept}")
+    spelled = rf"github(\.com)?/{re.escape(old)}(?![\w-])"
+    naming = [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+    naming = [path for path in naming if re.search(spelled.encode(), path.read_bytes())]
+    assert {"CITATION.cff", "README.md", "_template.ipynb"} <= {path.name for path in naming}
+    for path in naming:
+        (tmp_path / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / path.relative_to(ROOT))
+    with (tmp_path / "README.md").open("a", encoding="utf-8") as readme:
+        readme.write(f"github.com/{old}-notes")
     monkeypatch.setattr(tasks, "ROOT", tmp_path)
     monkeypatch.setattr(tasks, "PROJECT", tmp_path / "pyproject.toml")
     assert tasks.main(["slug", "new.name/my-course"]) == 0
     assert tasks.repository_slug() == "new.name/my-course"
-    texts = {name: (tmp_path / name).read_text(encoding="utf-8") for name in named}
-    again = rf"github(?:\.com)?/{re.escape(old)}(?![\w-])"
-    assert [name for name, text in texts.items() if re.search(again, text)] == []
-    assert f"{old}-notes, github.com/{kept}" in texts["README.md"], "others keep their names"
-    assert launch.badges("00_start_here.ipynb", "new.name/my-course") in texts["README.md"]
-    first = json.loads(texts["notebooks/00_start_here.ipynb"])["cells"][1]
-    assert "".join(first["source"]) == launch.bootstrap_cell("new.name/my-course")
+    copies = [tmp_path / path.relative_to(ROOT) for path in naming]
+    assert [path for path in copies if re.search(spelled, path.read_text(encoding="utf-8"))] == []
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert f"github.com/{old}-notes" in readme, "another repository keeps its name"
+    assert launch.badges("00_start_here.ipynb", "new.name/my-course") in readme
+    first = json.loads((tmp_path / "notebooks" / "00_start_here.ipynb").read_text("utf-8"))
+    assert "".join(first["cells"][1]["source"]) == launch.bootstrap_cell("new.name/my-course")
     assert tasks.main(["slug", "not a slug"]) == 2
     assert "OWNER/NAME" in capsys.readouterr().err
 

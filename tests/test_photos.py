@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import re
 import struct
-import subprocess
-import sys
 import time
 import tracemalloc
 import zlib
@@ -101,13 +99,6 @@ def test_unknown_names_offer_close_ones(wrong, right):
         photo(wrong)
     with pytest.raises(PhotoError, match=f"neither in the catalogue nor a file.*{right}"):
         load_photo(wrong)
-
-
-def test_listing_imports_no_package_that_brings_photographs():
-    heavy = {"foolbox", "skimage", "torchvision"}
-    code = f"import sys, course_utils.photos; print({heavy} & {{*sys.modules}})"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert run.stdout.strip() == "set()", run.stderr
 
 
 # ---------------------------------------------------------------- where a picture comes from
@@ -502,13 +493,14 @@ class TestAddress:
         with pytest.raises(PhotoError, match="IncompleteRead"):
             load_photo(url)
 
-    def test_nobody_answers(self, server):
+    def test_nobody_answers(self, server, monkeypatch):
+        monkeypatch.setattr("course_utils.assets.DECIDE_SECONDS", 0.5)
         start = time.monotonic()
         with pytest.raises(PhotoError, match="refused.*pass its path"):
             load_photo(refused_url("/picture.png"))
         with pytest.raises(PhotoError, match="no answer within 3 s"):
             load_photo(server.serve("/picture.png", silent()))
-        assert time.monotonic() - start < 4
+        assert time.monotonic() - start < 2.5
 
     def test_large_download_is_cut_off(self, server):
         with pytest.raises(PhotoError, match="50 MB"):

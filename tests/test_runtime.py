@@ -90,34 +90,31 @@ def _in_a_fresh_process(code, **environment):
     return done.stdout.strip()
 
 
-TUNE = "from course_utils import runtime; print(runtime.tune_allocator())"
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
-def test_the_allocator_is_tuned_once_and_can_be_left_alone():
-    calls = (
-        "import ctypes; from course_utils import runtime; n = []; library = ctypes.CDLL\n"
-        "ctypes.CDLL = lambda name: n.append(1) or library(name)\n"
-        "print([runtime.tune_allocator() for _ in range(3)], len(n))"
-    )
-    assert _in_a_fresh_process(calls) == "[True, True, True] 1"
-    assert _in_a_fresh_process(TUNE, COURSE_ALLOCATOR="system") == "False"
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
-def test_a_tuned_allocator_keeps_freed_memory():
+def test_the_allocator_is_tuned_once_and_keeps_freed_memory():
     # page faults of a loop that allocates and frees 64 MB, once the heap has settled
     count = (
-        "import os, resource, torch\n"
-        "from course_utils import runtime; runtime.tune_allocator()\n"
-        "for _ in range(10): torch.ones(16 << 20)\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "for _ in range(10): torch.ones(16 << 20)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+        "import ctypes, resource, torch\n"
+        "from course_utils import runtime\n"
+        "calls, library = [], ctypes.CDLL\n"
+        "ctypes.CDLL = lambda name: calls.append(1) or library(name)\n"
+        "def faults():\n"
+        "    for _ in range(10): torch.ones(16 << 20)\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(10): torch.ones(16 << 20)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "system, tuned = faults(), [runtime.tune_allocator() for _ in range(3)]\n"
+        "print(system, faults(), len(calls), all(tuned))"
     )
-    system = int(_in_a_fresh_process(count, COURSE_ALLOCATOR="system"))
-    tuned = int(_in_a_fresh_process(count))
-    assert tuned < system / 5
+    system, tuned, calls, worked = _in_a_fresh_process(count).split()
+    assert int(tuned) < int(system) / 5
+    assert (calls, worked) == ("1", "True")
+
+
+def test_the_allocator_can_be_left_alone(monkeypatch):
+    monkeypatch.setenv("COURSE_ALLOCATOR", "system")
+    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda name: pytest.fail("it was touched"))
+    assert runtime.tune_allocator.__wrapped__() is False
 
 
 def test_other_libraries_of_c_are_left_alone(monkeypatch):
@@ -131,20 +128,21 @@ def test_progress_counts_and_stays_silent_when_disabled(monkeypatch, capsys):
         bar.update(5)
         assert bar.n == 5
     assert "by hand" in capsys.readouterr().err
-    done = _in_a_fresh_process(
-        "from course_utils import runtime\n"
-        "with runtime.progress(total=2, description='quiet', delay=0) as bar: bar.update(2)",
-        TQDM_DISABLE="1",
-    )
-    assert done == ""
+    with runtime.progress(total=2, description="hidden", delay=0, shown=False) as bar:
+        bar.update(2)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    with runtime.progress(total=2, description="quiet", delay=0) as bar:
+        bar.update(2)
+    assert capsys.readouterr().err == ""
 
 
 def test_importing_the_package_imports_little():
-    heavy = ("matplotlib", "captum", "torchvision", "requests", "pooch", "ipywidgets", "skimage")
-    loaded = _in_a_fresh_process(
-        f"import sys, course_utils; print([m for m in {heavy!r} if m in sys.modules])"
+    heavy = {"matplotlib", "captum", "torchvision", "requests", "pooch", "ipywidgets", "skimage"}
+    code = (
+        f"import sys, course_utils as cu; print({heavy} & {{*sys.modules}})\n"
+        "cu.photo_names(); print({'foolbox', 'skimage', 'torchvision'} & {*sys.modules})"
     )
-    assert loaded == "[]"
+    assert _in_a_fresh_process(code).split() == ["set()", "set()"]
 
 
 def test_every_public_name_exists():

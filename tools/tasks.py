@@ -267,8 +267,8 @@ def slug(new: str = "") -> int:
         raise TaskError(f"a repository is named OWNER/NAME, for example ada/course; got {new!r}")
     # Both spellings of the address: github.com/OWNER/NAME, and Colab's /github/OWNER/NAME.
     pattern = re.compile(rf"(github(?:\.com)?/){re.escape(repository_slug())}(?![\w-]|\.\w)")
-    files = [PROJECT, *ROOT.glob("*.md"), *ROOT.glob("*.cff"), *ROOT.glob("docs/*.*")]
-    for path in [*files, *ROOT.glob("notebooks/**/*.ipynb"), *ROOT.glob(".github/**/*.yml")]:
+    kinds = ("*.md", "*.cff", "docs/*.md", "notebooks/**/*.ipynb", ".github/**/*.yml")
+    for path in [PROJECT, *(path for kind in kinds for path in ROOT.glob(kind))]:
         text = path.read_text(encoding="utf-8")
         path.write_text(pattern.sub(rf"\g<1>{new}", text), encoding="utf-8", newline="\n")
     return 0
