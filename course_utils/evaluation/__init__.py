@@ -4,6 +4,9 @@
 - interventions: `intervention_effect`, `deletion_curve`
 - controls: `random_maps`, `edge_maps`, `compare_with_controls`
 - likeness of maps: `spearman_similarity`
+- exact values of parts: `shapley_values`, `shapley_interactions`; how far an explanation is from
+  them: `part_agreement`, `own_gain`
+- metrics, with what fools each: `METRICS`; how well they rank methods: `rank_agreement`
 - how sure: `bootstrap_interval`, `permutation_test`
 
 Maps are (N, C, H, W) or (N, H, W), tensors on any device, arrays or lists; what comes back is one
@@ -13,6 +16,13 @@ it.
 """
 
 from .controls import Comparison, compare_with_controls, edge_maps, random_maps
+from .games import (
+    own_gain,
+    part_agreement,
+    rank_agreement,
+    shapley_interactions,
+    shapley_values,
+)
 from .interventions import InterventionEffect, deletion_curve, intervention_effect
 from .measures import (
     mask_iou,
@@ -22,6 +32,7 @@ from .measures import (
     relevance_mass,
     spearman_similarity,
 )  # fmt: skip
+from .metrics import METRICS, Metric
 from .statistics import (
     Interval,
     PermutationTest,
@@ -30,9 +41,10 @@ from .statistics import (
 )  # fmt: skip
 
 __all__ = [
-    "Comparison", "Interval", "InterventionEffect", "PermutationTest",
-    "bootstrap_interval", "compare_with_controls", "deletion_curve",
-    "edge_maps", "intervention_effect", "mask_iou", "part_ids",
+    "METRICS", "Comparison", "Interval", "InterventionEffect",
+    "Metric", "PermutationTest", "bootstrap_interval", "compare_with_controls", "deletion_curve",
+    "edge_maps", "intervention_effect", "mask_iou", "own_gain", "part_agreement", "part_ids",
     "part_relevance", "permutation_test", "pointing_game",
-    "random_maps", "relevance_mass", "spearman_similarity",
+    "random_maps", "rank_agreement", "relevance_mass",
+    "shapley_interactions", "shapley_values", "spearman_similarity",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ that no camera takes; only its comparison with controls says something.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -149,7 +150,7 @@ def deletion_curve(
     maps: Any,
     target: Target,
     *,
-    fill: float | Tensor | None = None,
+    fill: float | Tensor | Callable[[Tensor, Tensor], Tensor] | None = None,
     fractions: Any = None,
     score: Score = "probability",
     seed: int = 0,
@@ -169,9 +170,10 @@ def deletion_curve(
         The highest values go first, negative ones last. Equal values go in random order, the same
         for all images, so a map that is zero everywhere is a random one (and is warned of).
     target : int, sequence of int, or Tensor (N,)
-    fill : None, float, or Tensor (N, C, H, W) or (1, C, H, W)
+    fill : None, float, Tensor (N, C, H, W) or (1, C, H, W), or callable
         Each image's own mean colour (None); one value (after normalisation 0 is the data's mean
-        colour, not black); or pictures, such as blurred ones.
+        colour, not black); pictures, such as blurred ones; or ``fill(images, gone)``, from what is
+        to go, bool (N, 1, H, W), to pictures without it.
     fractions : sequence of float, optional
         Rising, within [0, 1]; by default 0, 0.05, ..., 1.
     score : {"logit", "probability"}
@@ -205,12 +207,12 @@ def deletion_curve(
     lots = np.random.default_rng(seed).permutation(flat.shape[1])
     order = lots[np.argsort(-flat[:, lots], axis=1, kind="stable")]
     places = torch.from_numpy(np.argsort(order, axis=1)).to(images.device).view(shape)[:, None]
-    filled = images.mean(dim=(2, 3), keepdim=True) if fill is None else fill
+    filled = images.mean(dim=(2, 3), keepdim=True) if fill is None or callable(fill) else fill
     filled = check_images(torch.as_tensor(filled).to(images).broadcast_to(images.shape), "fill")
-    columns = [
-        class_scores(model, torch.where(places < count, filled, images), target, score=score)
-        for count in np.rint(shares * flat.shape[1])
-    ]
+    columns = []
+    for gone in (places < count for count in np.rint(shares * flat.shape[1])):
+        left = fill(images, gone) if callable(fill) else torch.where(gone, filled, images)
+        columns.append(class_scores(model, left, target, score=score))
     scores = np.where(broken[:, None], np.nan, np.stack(columns, axis=1))
     area = np.trapezoid(scores, shares, axis=1) / (shares[-1] - shares[0])
     return DeletionCurve(shares, scores, area)

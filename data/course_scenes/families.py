@@ -113,7 +113,10 @@ class Scene:
         """Return the same scene with some parameters replaced.
 
         ``without`` takes parts away when the scene is rendered: ``without="tail"``,
-        ``without=["fore legs", "tail"]``, or ``without="*"`` for all of them.
+        ``without=["fore legs", "tail"]``, or ``without="*"`` for all of them. With
+        ``masks="solids"`` masks tell solids apart that share a part id, and the floor from the
+        backdrop (`rendering.solid_names`). A portrait with ``smoke="alone"`` keeps its smoke when
+        the cigarette is taken away.
         """
         return replace(self, parameters={**self.parameters, **parameters})
 

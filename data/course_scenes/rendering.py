@@ -28,6 +28,8 @@ _DESCRIPTIONS = ("place",)
 _RAYS_AT_ONCE = 40_000
 #: Neighbouring pixels that differ by more (in roughly perceptual units) are supersampled.
 _EDGE_CONTRAST = 0.12
+#: Numbers in masks of solids, see `solid_names`.
+FLOOR_MASK, FIRST_SOLID, PAINTED_OVER = 1, 2, 255
 # Positions of the four rays within a pixel, in pixels from its centre: a square turned by 27°, so
 # that edges along rows or columns meet four different offsets.
 _OFFSETS = ((0.125, 0.375), (-0.375, 0.125), (-0.125, -0.375), (0.375, -0.125))
@@ -114,6 +116,16 @@ def solids_of(subject: Subject, values: Values) -> list[Solid]:
     return [solid for solid in solids if solid.name not in removed]
 
 
+def solid_names(subject: Subject, values: Values) -> list[str]:
+    """Names of all solids that a scene has when nothing is taken away, each once, in order.
+
+    In a scene with ``masks="solids"`` the mask says which of them a pixel shows: `FIRST_SOLID` plus
+    the place in this list, whatever was taken away. 0 is the backdrop, `FLOOR_MASK` the floor and
+    `PAINTED_OVER` what was painted over the solids, such as smoke.
+    """
+    return list(dict.fromkeys(solid.name for solid in subject.solids(values)))
+
+
 def named_solids(without: str, known: Collection[str]) -> set[str]:
     """Read names of solids, which may hold blanks, from a text with blanks or commas between them.
 
@@ -155,6 +167,7 @@ def render_batch(
     color = clip(seen.color[:, : math.prod(shape)], 0.0, 4.0).reshape(3, *shape)
     mask = seen.part[: math.prod(shape)].reshape(shape)
     _smooth_edges(view, color, mask, seen)
+    parts = mask.copy()
     u, v = (coordinate.reshape(size, size) for coordinate in pixel_grid(size))
     images = []
     for index in range(len(scenes)):
@@ -162,7 +175,19 @@ def render_batch(
         subject.composite(picture)
         color[:, index], mask[index] = picture.color, picture.mask
         images.append(expose(picture))
+    if scenes[0].get("masks") == "solids":
+        numbers = _solid_numbers(subject, scenes[0], view)
+        mask = np.where(
+            mask != parts, PAINTED_OVER, numbers[seen.surface[: mask.size]].reshape(shape)
+        )
     return np.stack(images), mask.astype(np.uint8)
+
+
+def _solid_numbers(subject: Subject, values: Values, view: View) -> Array:
+    """Return what masks of solids call each surface; the last two entries are backdrop and floor."""
+    names = solid_names(subject, values)
+    left = [FIRST_SOLID + names.index(solid.name) for solid in view.solids]
+    return np.array([*left, 0, FLOOR_MASK])
 
 
 # --- rays -------------------------------------------------------------------------------------

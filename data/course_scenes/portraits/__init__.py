@@ -103,8 +103,9 @@ class Portrait(Model):
         ]
 
     def composite(self, picture: Picture) -> None:
-        """Smoke or steam, where there is something that it comes from."""
-        if not {"*", picture.p.object} & set(picture.p.without.replace(",", " ").split()):
+        """Smoke or steam, where there is something that it comes from, or ``smoke="alone"``."""
+        alone = getattr(picture.p, "smoke", "") == "alone"
+        if alone or not {"*", picture.p.object} & set(picture.p.without.replace(",", " ").split()):
             paint_smoke(picture)
 
 
