@@ -1,8 +1,6 @@
-"""The scoreboard's engine: subsets of parts, exact values, tables, a method of one's own."""
+"""The scoreboard's engine: subsets of parts, exact values, tables."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,10 +9,9 @@ import torch
 from torch import nn
 
 import course_scenes
-import scoreboard
-from course_utils.evaluation import METRICS, shapley_interactions, shapley_values
-from scoreboard import measure, networks, parts, subjects, tables
-from scoreboard.methods import METHODS, Differences, method
+from course_utils.evaluation import shapley_interactions, shapley_values
+from scoreboard import networks, parts, subjects, tables
+from scoreboard.methods import Differences
 
 
 @pytest.fixture(scope="module")
@@ -188,21 +185,6 @@ def test_background_stays_is_the_half_with_background(games: list[parts.Game]):
     assert truth.removed[0] == pytest.approx(values[-1] - values[-2])
 
 
-# ---------------------------------------------------------------------------- networks and methods
-
-
-def test_small_networks_come_with_the_course():
-    digests = networks._digests()
-    for family in ("animals", "smoking"):
-        for regime in ("complete", "incomplete"):
-            for seed in range(3):
-                name = networks.network_name(family, regime, seed)
-                assert name in digests
-                path = Path("data/checkpoints") / f"{name}.safetensors"
-                assert path.stat().st_size < 500_000
-                assert networks.load_small(family, regime, seed).details["accuracy"] > 0.8
-
-
 def test_pooling_before_the_relu_is_the_same_function():
     torch.manual_seed(0)
     x = torch.randn(2, 4, 8, 8)
@@ -219,55 +201,6 @@ def test_folded_network_is_the_trained_one():
     torch.testing.assert_close(
         networks._without_batch_norm(model)(images), expected, atol=2e-3, rtol=2e-3
     )
-
-
-@pytest.fixture(scope="module")
-def subject() -> subjects.Subject:
-    return subjects.load_subject("animals", "complete", 0)
-
-
-def test_differences_are_differences(subject: subjects.Subject, games: list[parts.Game]):
-    images = subject.inputs(np.stack([game.picture for game in games]))
-    logits, differences = subject.model.network(images), subject.model(images)
-    torch.testing.assert_close(differences[:, 0 * 3 + 2], logits[:, 0] - logits[:, 2])
-    task = subject.task(games)
-    best = torch.stack([task.target // 3, task.target % 3], dim=1)
-    assert best[:, 0].tolist() == [game.label for game in games]
-    assert (best[:, 0] != best[:, 1]).all()
-
-
-def test_all_methods_explain_and_complete_ones_are_complete(
-    subject: subjects.Subject, games: list[parts.Game]
-):
-    task = subject.task(games)
-    assert len([m for m in METHODS.values() if m.kind != "control"]) >= 16
-    grey = task.score(task.images) - task.score(torch.zeros_like(task.images))
-    for name, found in METHODS.items():
-        before = task.images.clone()
-        maps = found(task)
-        assert maps.shape == (2, 64, 64), name
-        assert np.isfinite(maps).all(), name
-        np.testing.assert_array_equal(maps, found(task), err_msg=name)
-        assert torch.equal(before, task.images), name
-        if name in ("DeepLift", "KernelSHAP"):
-            np.testing.assert_allclose(maps.sum((1, 2)), grey, rtol=2e-2, err_msg=name)
-    assert not any(hasattr(layer, "rule") for layer in subject.model.modules())
-
-
-def test_a_method_of_ones_own_joins_both_tables():
-    @method("plain input", "control")
-    def plain_input(task: scoreboard.Task) -> torch.Tensor:
-        return task.images.sum(1)
-
-    try:
-        first, second = scoreboard.score("plain input", scenes=3)
-    finally:
-        del METHODS["plain input"]
-    assert set(first["measure"]) == {*tables.MEASURES, "own_gain"}
-    # it looks at no network: it cannot tell one from another
-    gain = first.query("measure == 'own_gain' and mode == 'signed' and game == 'plays'")
-    assert abs(gain["value"].item()) < 1
-    assert set(second["metric"]) == set(METRICS)
 
 
 # ---------------------------------------------------------------------------- tables
@@ -337,11 +270,3 @@ def test_detection_of_a_planted_cue():
     found = tables.cue_table(rows).set_index("method")
     assert found.loc["finds", "low"] > 0.95
     assert found.loc["misses", "low"] < 0.5 < found.loc["misses", "high"]
-
-
-def test_untrained_network_and_counted_passes(subject: subjects.Subject, games: list[parts.Game]):
-    with measure.counted(subject) as passes:
-        METHODS["IG, grey"](subject.task(games))
-    assert passes[0] == 2 * len(games) * 24  # a forward and a backward pass for each step
-    other = measure.untrained(subject)
-    assert other.name == "animals untrained 0"

@@ -184,7 +184,7 @@ def render_batch(
 
 
 def _solid_numbers(subject: Subject, values: Values, view: View) -> Array:
-    """Return what masks of solids call each surface; the last two entries are backdrop and floor."""
+    """Return what masks of solids call each surface; the last two are backdrop and floor."""
     names = solid_names(subject, values)
     left = [FIRST_SOLID + names.index(solid.name) for solid in view.solids]
     return np.array([*left, 0, FLOOR_MASK])
