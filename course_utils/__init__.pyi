@@ -3,6 +3,7 @@
 from . import (
     assets,
     attribution,
+    batch,
     datasets,
     evaluation,
     networks,
@@ -69,6 +70,7 @@ __all__ = [
     "assets",
     "attribution",
     "backbone_of",
+    "batch",
     "batches",
     "check",
     "current",

@@ -18,11 +18,12 @@ from .charts import (
     plot_predictions,
 )
 from .grid import Panel, show_attributions, show_gallery, show_grid
+from .sheets import contact_sheet, draw_pair
 
 __all__ = [
-    "Panel", "figure", "plot_confusion", "plot_convergence", "plot_history",
-    "plot_intervals", "plot_predictions", "show", "show_attributions", "show_gallery", "show_grid",
-    "style", "to_image", "to_map",
+    "Panel", "contact_sheet", "draw_pair", "figure", "plot_confusion", "plot_convergence",
+    "plot_history", "plot_intervals", "plot_predictions", "show", "show_attributions",
+    "show_gallery", "show_grid", "style", "to_image", "to_map",
 ]  # fmt: skip
 
 style.apply()
