@@ -33,7 +33,6 @@ import argparse
 import contextlib
 import copy
 import functools
-import glob
 import hashlib
 import importlib.metadata
 import inspect
@@ -42,7 +41,7 @@ import operator
 import os
 import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -125,8 +124,8 @@ def _shard(
     """Explain some pictures and write what comes out, or find that it is there."""
     torch.set_num_threads(1)  # sums come out the same, however many share the work
     read = {name: _read(source) for name, source in pictures}
-    keys = {name: _hash(identity.encode(), content) for name, (content, _) in read.items()}
-    path = out / "shards" / f"{number:05d}-{_hash(*map(str.encode, keys.values()))[:16]}.parquet"
+    keys = {name: _hash([identity.encode(), content]) for name, (content, _) in read.items()}
+    path = out / "shards" / f"{number:05d}-{_hash(map(str.encode, keys.values()))[:16]}.parquet"
     if facts := _finished(path):
         return {**facts, "kept": 1}
     table, files, shape, images, skipped = _SCHEMA.empty_table(), [], None, {}, {}
@@ -162,7 +161,7 @@ def _read(source: PhotoSource) -> tuple[bytes, PhotoSource]:
     return (source if isinstance(source, bytes) else str(source).encode()), source
 
 
-def _hash(*parts: bytes) -> str:
+def _hash(parts: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
@@ -220,10 +219,10 @@ def _draw(out: Path, number: int, scores: dict, pictures: Tensor, maps: Any) -> 
     """Write a figure for each picture, and all as a contact sheet; return the files' names."""
     files, figures = [], []
     columns = (scores[name] for name in ("picture", "label", "confidence", "total", "delta"))
-    for place, (picture, label, sure, total, delta) in enumerate(zip(*columns, strict=True)):
-        name = Path(picture).stem
-        words = f"{label}, {plots.style.format_percent(sure)}\n{name}\nsum {total:.3g}, "
-        words += "" if np.isnan(delta) else f"convergence delta {delta:.2g}, "
+    for place, (name, label, sure, total, delta) in enumerate(zip(*columns, strict=True)):
+        name, sure = Path(name).stem, plots.style.format_percent(sure)
+        missed = "" if np.isnan(delta) else f"convergence delta {delta:.2g}, "
+        words = f"{label}, {sure}\n{name}\nsum {total:.3g}, {missed}"
         figures.append(plots.draw_pair(pictures[place], maps[place], words))
         name = "".join(letter if letter.isalnum() else "-" for letter in name)[:60]
         files.append(f"figures/{number:05d}-{place:02d}-{name}.jpg")
@@ -324,8 +323,8 @@ def _find(pictures: Any) -> list[tuple[str, PhotoSource]]:
         path, names = Path(given).expanduser(), [given]
         if path.is_dir() and given not in PHOTOS:
             names = sorted(str(file) for file in path.rglob("*") if is_picture(file.name))
-        elif glob.has_magic(given) and not path.exists():
-            names = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute ones too
+        elif {*"*?["} & {*given} and not path.exists():
+            names = sorted(map(str, Path(path.anchor).glob(str(path.relative_to(path.anchor)))))
         found |= {name: name for name in names}
     if not found:
         raise BatchError(f"No pictures in {pictures!r}: pass a folder, pattern, path or name")
@@ -339,11 +338,11 @@ def _describe(network: Network, method: str | Method, settings: Mapping[str, Any
     function = METHODS[method] if isinstance(method, str) else method
     bound = inspect.signature(function).bind(network, None, None, **settings)
     bound.apply_defaults()
-    state = network.model.state_dict().items()
-    weights = [name.encode() + checks.to_numpy(tensor).tobytes() for name, tensor in state]
+    model, state = str(network.model).encode(), network.model.state_dict()
+    weights = (name.encode() + checks.to_numpy(value).tobytes() for name, value in state.items())
     course = importlib.metadata.distributions(name="explaining-image-classifiers")
     return function, bound.kwargs, {
-        "network": network.name, "weights": _hash(str(network.model).encode(), *weights),
+        "network": network.name, "weights": _hash([model, _hash(weights).encode()]),
         "preprocess": {k: v for k, v in vars(network.preprocess).items() if k != "device"},
         "method": method if isinstance(method, str) else inspect.getsource(method),
         "settings": bound.kwargs, "versions": [*(c.version for c in course), torch.__version__],

@@ -680,3 +680,36 @@ def test_numbers_are_rounded_not_mangled(value, text):
 )
 def test_percentages_never_round_to_certainty(value, text):
     assert style.format_percent(value) == text
+
+
+# --- plain images -------------------------------------------------------------------------------
+
+
+def test_a_pair_shows_picture_and_map_in_the_colours_of_the_figures():
+    picture = np.full((32, 32, 3), 0.5)
+    values = np.zeros((32, 32))
+    values[:, :8], values[:, 24:] = 1, -1
+    page = np.asarray(plots.draw_pair(picture, values, "words\n", side=64)) / 255
+    np.testing.assert_allclose(page[:64, :56], 0.5, atol=0.02)
+    left, middle, right = page[32, 64 + 4], page[32, 64 + 32], page[32, 64 + 60]
+    np.testing.assert_allclose(middle, 0.36 + 0.6 * 0.5, atol=0.02)
+    assert left[0] > left[2] + 0.3, "what raises the score is orange"
+    assert right[2] > right[0] + 0.3, "what lowers it is blue"
+    assert page[64:].min() < 0.5, "words below"
+    unsigned = np.asarray(plots.draw_pair(picture, np.maximum(values, 0), side=64)) / 255
+    np.testing.assert_allclose(unsigned[32, 64 + 60], middle, atol=0.02)
+
+
+def test_a_pair_of_a_map_that_is_zero_everywhere():
+    page = np.asarray(plots.draw_pair(np.full((8, 8, 3), 0.5), np.zeros((8, 8)), side=32)) / 255
+    np.testing.assert_allclose(page[:32, 40:], 0.66, atol=0.02)
+
+
+def test_contact_sheet_pastes_images_in_rows():
+    colors = ["red", "lime", "blue", "black"]
+    sheet = plots.contact_sheet([Image.new("RGB", (20, 10), color) for color in colors], across=3)
+    assert sheet.size == (3 * 32, 2 * 22)
+    places = [(16, 11), (48, 11), (80, 11), (16, 33)]
+    named = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (0, 0, 0)]
+    assert [sheet.getpixel(place) for place in places] == named
+    assert sheet.getpixel((48, 33)) == (255, 255, 255)
