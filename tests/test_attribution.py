@@ -747,7 +747,10 @@ def _captum_cam(model, inputs, target, layer, relu=True):
     ("name", "layers"),
     [
         ("squeezenet1_1", ["features.0", "features.4", "features.12", "classifier.1"]),
-        ("efficientnet_lite0", ["stem", "blocks.5", "blocks.9.depthwise", "head.conv", "head"]),
+        (
+            "efficientnet_lite0",
+            ["features.0", "features.4.0", "features.5.1.block.1", "features.8.0", "features.8"],
+        ),
     ],
 )
 def test_grad_cam_equals_captum(bundled, name, layers):

@@ -101,16 +101,29 @@ def test_folding_the_caffe_convention_is_exact():
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=2e-3)
 
 
-def test_same_padding_agrees_with_tensorflows_rule():
-    from course_utils.networks.efficientnet_lite import ConvNorm
-
-    for kernel in (3, 5):
-        layer = ConvNorm(2, 4, kernel=kernel, stride=2, activate=False).eval()
-        image = torch.randn(1, 2, 16, 16)
-        total = (16 // 2 - 1) * 2 + kernel - 16
+def test_same_padding_agrees_with_tensorflows_rule(loaded):
+    strided = [
+        m for m in loaded["efficientnet_lite0"].model.modules() if isinstance(m, nn.Sequential)
+    ]
+    strided = [m for m in strided if len(m) and isinstance(m[0], nn.ZeroPad2d)]
+    assert sorted({layer[1].kernel_size[0] for layer in strided}) == [3, 5]
+    for layer in strided:
+        convolution = layer[1]
+        image = torch.randn(1, convolution.groups * convolution.weight.shape[1], 16, 16)
+        total = (16 // 2 - 1) * 2 + convolution.kernel_size[0] - 16
         padded = nn.functional.pad(image, (total // 2, total - total // 2) * 2)
-        expected = layer.norm(nn.functional.conv2d(padded, layer.conv.weight, stride=2))
+        weight, groups = convolution.weight, convolution.groups
+        expected = nn.functional.conv2d(padded, weight, stride=2, groups=groups)
         torch.testing.assert_close(layer(image), expected)
+
+
+def test_efficientnet_lite_is_what_was_published(loaded):
+    """No Swish, no squeeze-and-excitation, 4.65 million parameters (Liu 2020)."""
+    model = loaded["efficientnet_lite0"].model
+    kinds = {type(module).__name__ for module in model.modules()}
+    assert kinds.isdisjoint({"SiLU", "SqueezeExcitation", "Sigmoid"})
+    assert sum(type(module) is nn.ReLU6 for module in model.modules()) == 33
+    assert sum(parameter.numel() for parameter in model.parameters()) == 4_652_008
 
 
 def test_top_k_gives_labels_indices_and_probabilities(loaded):

@@ -48,7 +48,8 @@ def fold_batch_norm(model: Any, images: Tensor, scores: Tensor) -> nn.Module | N
     ):
         return None
     try:
-        twin = _copy_structure(model, {})
+        shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+        twin = copy.deepcopy(model, shared)
         replacements: dict[nn.Module | None, nn.Module] = {}
         for norm, convolution in _convolutions_before_norms(twin, images).items():
             fused = fuse_conv_bn_eval(convolution, norm).requires_grad_(False)
@@ -86,17 +87,6 @@ def _convolutions_before_norms(twin: nn.Module, images: Tensor) -> dict[nn.Modul
     for handle in handles:
         handle.remove()
     return {n: c for n, c in pairs.items() if calls[n] == calls[c] == 1}
-
-
-def _copy_structure(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
-    """Copy a tree of modules that shares every parameter and buffer with the original."""
-    if id(module) not in done:
-        twin = done[id(module)] = module.__new__(type(module))
-        for name, value in vars(module).items():
-            vars(twin)[name] = copy.copy(value) if isinstance(value, dict) else value
-        for name, child in module._modules.items():
-            twin._modules[name] = None if child is None else _copy_structure(child, done)
-    return done[id(module)]
 
 
 def _has_hooks(scope: Any) -> bool:

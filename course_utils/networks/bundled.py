@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from .efficientnet_lite import efficientnet_lite0
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -58,20 +60,25 @@ def squeezenet1_1_state_dict() -> dict[str, Tensor]:
     RuntimeError
         If the package is missing or its file is not the published one.
     """
+    from torchvision.models import squeezenet1_1
+
     arrays = _load_arrays(_locate(SQUEEZENET_FILE))
+    arrays["conv10"] = arrays.pop("conv10")  # the others are in torchvision's order
+    with torch.device("meta"):
+        modules = squeezenet1_1().named_modules()
+    layers = [name for name, module in modules if isinstance(module, nn.Conv2d)]
     state: dict[str, Tensor] = {}
-    for layer, source in _squeezenet_layers().items():
-        kernel, bias = (torch.from_numpy(array.copy()) for array in arrays[source])
+    for layer, pair in zip(layers, arrays.values(), strict=True):
+        kernel, bias = (torch.from_numpy(array.copy()) for array in pair)
         kernel = kernel.permute(3, 2, 0, 1)  # HWIO -> OIHW
-        if layer == "features.0":
+        if not state:
             kernel, bias = _fold_input(kernel, bias)
-        state[f"{layer}.weight"] = kernel.contiguous()
-        state[f"{layer}.bias"] = bias
+        state |= {f"{layer}.weight": kernel.contiguous(), f"{layer}.bias": bias}
     return state
 
 
 def efficientnet_lite0_state_dict() -> dict[str, Tensor]:
-    """ImageNet weights of EfficientNet-Lite0, named as in `EfficientNetLite0`.
+    """ImageNet weights of EfficientNet-Lite0, named as in `efficientnet_lite0`.
 
     Raises
     ------
@@ -79,7 +86,9 @@ def efficientnet_lite0_state_dict() -> dict[str, Tensor]:
         If the package is missing or its file is not the published one.
     """
     published = torch.load(_locate(EFFICIENTNET_FILE), map_location="cpu", weights_only=True)
-    return {_efficientnet_name(name): tensor for name, tensor in published.items()}
+    with torch.device("meta"):
+        names = efficientnet_lite0().state_dict()
+    return dict(zip(names, published.values(), strict=True))  # other names, in the same order
 
 
 def _fold_input(kernel: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,30 +103,6 @@ def _fold_input(kernel: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     scale = 255 * torch.tensor(IMAGENET_STD)
     folded_bias = bias + torch.einsum("oihw,i->o", kernel, offset)
     return kernel * scale.view(1, 3, 1, 1), folded_bias
-
-
-def _squeezenet_layers() -> dict[str, str]:
-    """Torchvision's layer names and the package's names for them."""
-    fire_positions = (3, 4, 6, 7, 9, 10, 11, 12)  # positions in `features`; pooling sits between
-    layers = {"features.0": "conv1", "classifier.1": "conv10"}
-    for number, position in enumerate(fire_positions, start=2):
-        layers[f"features.{position}.squeeze"] = f"fire{number}/squeeze1x1"
-        for kernel in ("expand1x1", "expand3x3"):
-            layers[f"features.{position}.{kernel}"] = f"fire{number}/{kernel}"
-    return layers
-
-
-def _efficientnet_name(published: str) -> str:
-    """Translate a published parameter name, e.g. ``_blocks.1._bn0.bias``."""
-    outer = {"_conv_stem": "stem.conv", "_bn0": "stem.norm", "_fc": "classifier"}
-    outer |= {"_conv_head": "head.conv", "_bn1": "head.norm"}
-    inner = {"_expand_conv": "expand.conv", "_bn0": "expand.norm"}
-    inner |= {"_depthwise_conv": "depthwise.conv", "_bn1": "depthwise.norm"}
-    inner |= {"_project_conv": "project.conv", "_bn2": "project.norm"}
-    first, *rest = published.split(".")
-    if first != "_blocks":
-        return ".".join([outer[first], *rest])
-    return ".".join(["blocks", rest[0], inner[rest[1]], *rest[2:]])
 
 
 def _locate(file: WeightFile) -> Path:
