@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import atexit
-import difflib
 import functools
 import os
 import shutil
@@ -42,7 +41,7 @@ import pooch
 import requests
 import torch
 
-from . import archives, runtime
+from . import archives, checks, runtime
 
 __all__ = ["AssetUnavailable", "fetch", "prefetch", "status", "verify"]
 
@@ -131,10 +130,7 @@ def names(kind: str | None = None) -> list[str]:
 
 def asset(name: str) -> Asset:
     """Return the manifest's entry for `name`; ValueError with close matches if there is none."""
-    if name not in manifest():
-        close = difflib.get_close_matches(name, names()) or names()
-        raise ValueError(f"No asset {name!r}: did you mean {' or '.join(close)}?")
-    return manifest()[name]
+    return manifest()[checks.one_of("name", name, names())]
 
 
 # ---------------------------------------------------------------------------- on this machine

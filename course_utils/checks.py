@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import numbers
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +25,17 @@ Forward = Callable[[Tensor], Tensor]
 Target = int | Sequence[int] | NDArray[np.integer] | Tensor
 #: One number, one image for all, or one image per input. None stands for zeros.
 Baselines = float | Tensor | None
+
+
+def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
+    """Return `value`, or raise ValueError, which offers close ones, unless it is allowed."""
+    choices = list(allowed)
+    if value in choices:
+        return value
+    close = difflib.get_close_matches(str(value).lower(), map(str, choices))
+    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    among = ", ".join(map(str, choices))
+    raise ValueError(f"{name}={value!r} is unknown: {hint}choose one of {among}")
 
 
 def to_numpy(values: Any) -> NDArray:
@@ -163,14 +175,35 @@ class _FullPrecision(TorchFunctionMode):
         return result
 
 
+def in_full_precision() -> contextlib.AbstractContextManager[None]:
+    """Refuse networks that compute in half precision in the block, whatever they return."""
+    return acting(_FullPrecision())
+
+
 def scores_of(model: Forward, images: Tensor) -> Tensor:
     """Run a model, and return its class scores (N, classes), or raise as `check_outputs`.
 
     It gets a copy, which it may change in place. A model that turns autocast on in its own forward
-    pass is refused, whatever it returns.
+    pass is refused.
     """
-    with acting(_FullPrecision()):
-        return check_outputs(model(images.clone()), len(images))
+    with in_full_precision():
+        return check_finite(check_outputs(model(images.clone()), len(images)))
+
+
+@torch.no_grad()
+def all_scores(model: Forward, images: Tensor) -> Tensor:
+    """Return the class scores (N, classes) of checked images, chunk by chunk, without a graph."""
+    check_model(model, images)
+    with unchanged(model):
+        parts = images.split(default_chunk_size(images))
+        return torch.cat([scores_of(model, part) for part in parts])
+
+
+def check_finite(outputs: Tensor) -> Tensor:
+    """Return a model's outputs, or raise ValueError where they hold NaN or infinity."""
+    if not outputs.isfinite().all():
+        raise ValueError("the model's outputs are not finite: did its training diverge?")
+    return outputs
 
 
 def check_outputs(outputs: Any, n_images: int) -> Tensor:
@@ -282,6 +315,15 @@ def gradient_chunk_size(images: Tensor) -> int:
     return min(default_chunk_size(images), 64 if images.device.type == "cpu" else 256)
 
 
+def surely(step: Callable[[], Any]) -> None:
+    """Take a step that must not stay half done: interrupted, it begins again, and then stops."""
+    try:
+        step()
+    except KeyboardInterrupt:
+        step()
+        raise
+
+
 @contextlib.contextmanager
 def unchanged(model: Forward) -> Iterator[None]:
     """Leave a model and PyTorch's random state as they were, however the block ends.
@@ -322,11 +364,7 @@ def unchanged(model: Forward) -> Iterator[None]:
         with torch.random.fork_rng(["cuda"] if torch.cuda.is_initialized() else []):
             yield
     finally:
-        try:
-            restore()
-        except KeyboardInterrupt:  # in the middle of it: once more, from the start
-            restore()
-            raise
+        surely(restore)
 
 
 def check_pixels(images: Tensor, name: str = "images", *, normalized: bool = True) -> Tensor:

@@ -87,6 +87,8 @@ def optimize(
     steps : int
         How many steps.
     optimizer : {"adam", "sgd"}
+        PyTorch's. Adam's steps do not depend on the objective's scale, as long as gradients are
+        larger than about 1e-6, 100 times its epsilon.
     lr : float
         Step size; the default suits Adam and pictures in [0, 1].
     minimize : bool
@@ -126,13 +128,14 @@ def optimize(
     """
     global _last_interruption
     rules = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    if steps < 1 or optimizer not in rules:
-        raise ValueError("steps must be at least 1, and optimizer 'adam' or 'sgd'")
+    if steps < 1:
+        raise ValueError("steps must be at least 1")
+    rule_class = rules[checks.one_of("optimizer", optimizer, rules)]
     runtime.tune_allocator()
     on_cpu = start.ndim == 4 and start.device.type == "cpu"
     layout = torch.channels_last if on_cpu else torch.contiguous_format
     leaf = start.detach().clone(memory_format=layout).requires_grad_()
-    rule = rules[optimizer]([leaf], lr=lr)
+    rule = rule_class([leaf], lr=lr)
     best, last, interrupted, values = None, leaf, False, []
     with (
         torch.enable_grad(),
@@ -216,8 +219,8 @@ def features_of(network: Network | nn.Module, layers: str | Sequence[str]) -> Fe
     ValueError
         For no layers; by the function, for a network in training mode or a layer it never calls.
     TypeError
-        By the function, for images that are no such batch (or ValueError), and for a layer that
-        returns no tensor.
+        By the function, for images that are no such batch (or ValueError), for a layer that
+        returns no tensor, and for half precision, also by autocast.
     AttributeError
         For a layer that the network does not have.
 
@@ -235,24 +238,26 @@ def features_of(network: Network | nn.Module, layers: str | Sequence[str]) -> Fe
         raise ValueError("features_of was given no layers: name at least one")
     modules = {name: model.get_submodule(name) for name in names}
 
-    def features(images: Tensor) -> dict[str, Tensor]:
-        checks.check_images(images, "images")
-        checks.check_model(model, images)
-        if images.device.type == "cpu":
-            images = images.contiguous(memory_format=torch.channels_last)
+    def run(images: Tensor) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
 
         def keep(name: str, _module: nn.Module, _inputs: object, output: object) -> Tensor | None:
             if name in found:  # a module used twice: its first answer counts
                 return None
             if not isinstance(output, Tensor):
-                raise TypeError(f"layer {name} returns a {type(output).__name__}, not a tensor")
+                what = f"layer {name!r} returns a {type(output).__name__}, not a tensor"
+                raise TypeError(f"{what}: name a module within it, or one that reads it")
             found[name] = output
             if len(found) == len(names):
                 raise _Enough
             return output.clone()  # what the network may write over
 
-        with checks.unchanged(model), contextlib.ExitStack() as hooks, contextlib.suppress(_Enough):
+        with (
+            checks.unchanged(model),
+            contextlib.ExitStack() as hooks,
+            contextlib.suppress(_Enough),
+            checks.in_full_precision(),
+        ):
             for name, module in modules.items():
                 hook = module.register_forward_hook(functools.partial(keep, name))
                 hooks.callback(hook.remove)
@@ -260,5 +265,10 @@ def features_of(network: Network | nn.Module, layers: str | Sequence[str]) -> Fe
         if missing := [name for name in names if name not in found]:
             raise ValueError(f"the network never calls {', '.join(missing)}: name other layers")
         return {name: found[name] for name in names}
+
+    def features(images: Tensor) -> dict[str, Tensor]:
+        checks.check_images(images, "images")
+        checks.check_model(model, images)
+        return checks.in_fastest_layout(run, images)[0]
 
     return features

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from . import assets, runtime
+from . import assets, checks, runtime
 
 __all__ = ["Photo", "PhotoError", "load_photo", "photo", "photo_names"]
 
@@ -116,9 +116,8 @@ def photo_names(group: str | None = None) -> list[str]:
     >>> photo_names("imagenet")[:3]
     ['bull_mastiff', 'folding_chair', 'beaker']
     """
-    groups = {photo.group: None for photo in PHOTOS.values()}
-    if group is not None and group not in groups:
-        raise ValueError(f"No group {group!r} of photographs: choose from {', '.join(groups)}")
+    groups = dict.fromkeys(photo.group for photo in PHOTOS.values())
+    checks.one_of("group", group, [*groups, None])
     return [name for name, photo in PHOTOS.items() if group in (None, photo.group)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import difflib
 import functools
 import os
 import platform
@@ -16,6 +15,8 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
+
+from . import checks
 
 __all__ = ["Runtime", "current", "progress", "seed_everything", "setup"]
 
@@ -100,8 +101,8 @@ def setup(
         For an unknown profile or data source, or a device that this machine does not have.
     """
     global _current
-    profile = _one_of("profile", profile, PROFILES, "standard")
-    data_source = _one_of("data_source", data_source, DATA_SOURCES, "auto")
+    profile = _setting("profile", profile, PROFILES, "standard")
+    data_source = _setting("data_source", data_source, DATA_SOURCES, "auto")
     _current = Runtime(_pick_device(device), profile, data_source, seed)
     seed_everything(seed)
     tune_allocator()
@@ -115,20 +116,16 @@ def current() -> Runtime:
     """Return the runtime that `setup` made, or one from the environment's defaults before that."""
     if _current is not None:
         return _current
-    profile = _one_of("profile", None, PROFILES, "standard")
-    return Runtime(_pick_device(None), profile, _one_of("data_source", None, DATA_SOURCES, "auto"))
+    profile = _setting("profile", None, PROFILES, "standard")
+    return Runtime(_pick_device(None), profile, _setting("data_source", None, DATA_SOURCES, "auto"))
 
 
-def _one_of(name: str, value: str | None, allowed: tuple[str, ...], default: str) -> Any:
+def _setting(name: str, value: str | None, allowed: tuple[str, ...], default: str) -> Any:
     """Return the argument, else the environment's value, else the default, if it is allowed."""
-    variable = f"COURSE_{name.upper()}"
     if value is None:
-        name, value = f"environment variable {variable}", os.environ.get(variable, default)
-    if value not in allowed:
-        close = difflib.get_close_matches(str(value).lower(), allowed, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"{name}={value!r} is unknown: {hint}choose one of {', '.join(allowed)}")
-    return value
+        name = f"COURSE_{name.upper()}"
+        value = os.environ.get(name, default)
+    return checks.one_of(name, value, allowed)
 
 
 def seed_everything(seed: int) -> None:

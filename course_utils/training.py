@@ -15,8 +15,7 @@ import math
 import operator
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -70,8 +69,8 @@ class History:
         lowest loss); without validation the last one. None if no epoch was finished.
     restored : bool
         Whether the model was given back its weights of `best_epoch`.
-    stopped_early, interrupted : bool
-        Why there are fewer epochs than asked for: no better one within `patience`, or the user.
+    interrupted : bool
+        Why there are fewer epochs than asked for: the user.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -81,7 +80,6 @@ class History:
     seconds: list[float] = field(default_factory=list)
     best_epoch: int | None = None
     restored: bool = False
-    stopped_early: bool = False
     interrupted: bool = False
 
     @property
@@ -91,7 +89,7 @@ class History:
 
     def __str__(self) -> str:
         """Summarise in one line."""
-        why = " (interrupted)" * self.interrupted + " (stopped early)" * self.stopped_early
+        why = " (interrupted)" * self.interrupted
         if self.best_epoch is None:
             return f"no finished epoch{why}"
         plural = "s" * (len(self.epochs) > 1)
@@ -128,7 +126,6 @@ def fit(
     optimizer: Rule | None = None,
     learning_rate: float | None = None,
     schedule: str | Schedule | None = None,
-    patience: int | None = None,
     seed: int | None = None,
     device: Device = None,
     progress: bool = True,
@@ -156,8 +153,6 @@ def fit(
         Of Adam; default 0.001. Other optimizers have their own.
     schedule : {"cosine", "one_cycle"} or callable, optional
         Factor on the learning rate as a function of how much of the training is done, 0 to 1.
-    patience : int, optional
-        Stop when so many epochs in a row were not better than the best.
     seed : int, optional
         Seed all generators first: the same call then gives the same weights on one machine.
     device : str or torch.device, optional
@@ -174,8 +169,8 @@ def fit(
     Raises
     ------
     FloatingPointError
-        If a loss is not a finite number, in training or validation. The message says in which epoch
-        and batch, and the likely cause.
+        If a loss, in training or validation, or a weight is not a finite number. The message says
+        in which epoch and batch, and the likely cause.
     TypeError
         If the model is no module, or `batches` does not give pairs of tensors.
     ValueError
@@ -197,32 +192,35 @@ def fit(
     True
     """
     _device_of(model)  # refuses what is no module
-    if epochs < 1 or (patience is not None and (patience < 1 or validation is None)):
-        raise ValueError("epochs and patience must be at least 1, and patience needs validation")
-    if isinstance(schedule, str) and schedule not in SCHEDULES:
-        raise ValueError(f"schedule={schedule!r}: choose one of {', '.join(SCHEDULES)}")
-    factor = SCHEDULES[schedule] if isinstance(schedule, str) else schedule
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1, got {epochs!r}")
+    if isinstance(schedule, str):
+        schedule = SCHEDULES[checks.one_of("schedule", schedule, SCHEDULES)]
     history, count = History(), operator.length_hint(batches, 0)
     if seed is not None:
         runtime.seed_everything(seed)
-    bar = runtime.progress(total=count * epochs or None, shown=progress)
-    with _modes_kept(model), bar:
-        model.to(device or runtime.current().device)
-        norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.affine]
-        still = [norm for norm in norms if not norm.weight.requires_grad]
-        rule = _make_rule(model, optimizer, learning_rate)
-        rates = [group["lr"] for group in rule.param_groups]
-        best, record = copy.deepcopy(model.state_dict()), None
+    model.to(device or runtime.current().device)
+    modes = [(module, module.training) for module in model.modules()]
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.affine]
+    still = [norm for norm in norms if not norm.weight.requires_grad]
+    rule = _make_rule(model, optimizer, learning_rate)
+    rates = [group["lr"] for group in rule.param_groups]
+    best, record = copy.deepcopy(model.state_dict()), None
 
-        def learn(loss: Tensor, index: int) -> None:
-            done = (epoch - 1 + (index / count if count else 0)) / epochs
-            for group, rate in zip(rule.param_groups, rates, strict=True):
-                group["lr"] = rate * factor(done) if factor else rate
-            rule.zero_grad(set_to_none=True)
-            loss.backward()
-            rule.step()
-            bar.update(1)
+    def learn(loss: Tensor, index: int) -> None:
+        done = (epoch - 1 + (index / count if count else 0)) / epochs
+        for group, rate in zip(rule.param_groups, rates, strict=True):
+            group["lr"] = rate * schedule(done) if schedule else rate
+        rule.zero_grad(set_to_none=True)
+        loss.backward()
+        rule.step()
+        bar.update(1)
 
+    def restore() -> None:
+        model.load_state_dict(best)
+
+    # an optimizer that is interrupted may leave gradients switched off
+    with torch.enable_grad(), runtime.progress(total=count * epochs or None, shown=progress) as bar:
         try:
             for epoch in range(1, epochs + 1):
                 start, where = time.perf_counter(), f"epoch {epoch}"
@@ -230,6 +228,9 @@ def fit(
                 for module in still:
                     module.eval()
                 train_loss, accuracy = _run(model, batches, where, learn)
+                if not all(parameter.isfinite().all() for parameter in model.parameters()):
+                    advice = "try a tenth of the learning rate"
+                    raise FloatingPointError(f"weights are not finite after {where}: {advice}")
                 score = None
                 if validation is not None:
                     model.eval()
@@ -240,28 +241,28 @@ def fit(
                     history.validation_accuracy.append(held[1])
                 history.train_loss.append(train_loss)
                 history.train_accuracy.append(accuracy)
-                bar.set_description(f"{where}/{epochs}, accuracy {accuracy:.1%}", refresh=False)
                 if score is None or record is None or score > record:
                     # without validation the last epoch counts as best, in case the next one fails
                     best, record = copy.deepcopy(model.state_dict()), score
                     history.best_epoch = epoch
                 history.seconds.append(time.perf_counter() - start)
-                if patience is not None and epoch - history.best_epoch >= patience:
-                    history.stopped_early = epoch < epochs
-                    break
+                bar.set_description(f"{where}/{epochs}, accuracy {accuracy:.1%}", refresh=False)
         except KeyboardInterrupt:
             history.interrupted = True
         except BaseException:
-            model.load_state_dict(best)
+            checks.surely(restore)
             raise
         finally:
-            rule.zero_grad(set_to_none=True)
             for group, rate in zip(rule.param_groups, rates, strict=True):
                 group["lr"] = rate
-        history.restored = record is not None
-        if history.restored:
-            model.load_state_dict(best)
-    model.eval()
+                for parameter in group["params"]:
+                    parameter.grad = None
+            for module, training in modes:
+                module.training = training
+    history.restored = record is not None
+    if history.restored:
+        checks.surely(restore)
+    checks.surely(model.eval)
     return history
 
 
@@ -275,7 +276,7 @@ def _run(
     total, right, pictures = torch.zeros((), device=_device_of(model)), 0, 0
     for index, batch in enumerate(batches):
         place = f"batch {index + 1}, {where}"
-        inputs, labels = (part.to(total.device) for part in _pair(batch))
+        inputs, labels = (part.detach().to(total.device) for part in _pair(batch))
         try:
             outputs = checks.check_outputs(model(inputs.clone()), len(inputs))
         except ValueError as error:
@@ -327,17 +328,6 @@ def _class_indices(labels: Tensor, outputs: Tensor) -> Tensor:
     return indices
 
 
-@contextmanager
-def _modes_kept(model: nn.Module) -> Iterator[None]:
-    """Give modules their modes back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def _device_of(model: nn.Module) -> torch.device:
     """Return where a model computes; refuse what is no module."""
     if not isinstance(model, nn.Module):
@@ -351,7 +341,8 @@ def _predict(model: nn.Module, inputs: Tensor) -> Tensor:
     """Return a model's outputs (N, D) in evaluation mode, on the CPU; the model is as before."""
     inputs = inputs.to(_device_of(model), copy=True)  # the model may change it in place
     with checks.unchanged(model), torch.no_grad():
-        return checks.check_outputs(model.eval()(inputs), len(inputs)).float().cpu()
+        outputs = checks.check_outputs(model.eval()(inputs), len(inputs))
+        return checks.check_finite(outputs).float().cpu()
 
 
 def _make_rule(model: nn.Module, optimizer: Rule | None, learning_rate: float | None) -> Optimizer:
@@ -524,7 +515,8 @@ def evaluate(
     ----------
     model : nn.Module
         Maps inputs to logits (N, classes). It runs where it is, in evaluation mode, and is
-        afterwards as it was.
+        afterwards as it was. Half precision is refused, unless its own forward pass returns
+        float32: then probabilities are those of float32 to within 0.05.
     batches : iterable of (inputs, labels)
         ``cu.batches(…)``, a ``DataLoader`` or a list; labels are class indices, as in `fit`. The
         order matters for ``mistakes()`` only: ``cu.batches`` is gone through in the pictures' order
@@ -561,8 +553,6 @@ def evaluate(
     names = tuple(map(str, range(logits.shape[1])) if classes is None else classes)
     if logits.shape[1] != len(names):
         raise ValueError(f"the model has {logits.shape[1]} outputs, there are {len(names)} classes")
-    if not logits.isfinite().all():
-        raise ValueError("the model's outputs are not finite: did its training diverge?")
     return Evaluation(truth, logits.softmax(dim=1), names)
 
 

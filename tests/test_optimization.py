@@ -375,7 +375,7 @@ def test_layers_that_are_not_there():
 def test_a_layer_that_returns_no_tensor_is_refused():
     pair = Wired(lambda _net, x: (x, x))
     net = Wired(lambda net, x: net.pair(x)[0], pair=pair)
-    with pytest.raises(TypeError, match="layer pair returns a tuple"):
+    with pytest.raises(TypeError, match="layer 'pair' returns a tuple.*within it"):
         features_of(net, "pair")(torch.rand(1, 3, 4, 4))
 
 

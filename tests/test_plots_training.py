@@ -48,7 +48,7 @@ def test_training_is_dashed_validation_solid_and_the_best_epoch_marked():
 
 
 def test_several_histories_are_named_and_validation_may_be_missing():
-    alone = History(train_loss=[1.0], train_accuracy=[0.4], best_epoch=1, stopped_early=True)
+    alone = History(train_loss=[1.0], train_accuracy=[0.4], best_epoch=1)
     figure = plots.plot_history({"with": HISTORY, "without": alone}, display=False)
     assert "without training accuracy from 0.4 to 0.4." in figure.alt
     assert [text.get_text() for text in figure.axes[1].texts] == ["with", "without"]

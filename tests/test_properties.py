@@ -69,6 +69,8 @@ each_measure = pytest.mark.parametrize("measure", MEASURE.values(), ids=MEASURE)
 #: Those that read one class, and those whose result is a sum or a product of weights.
 TARGETED = {name: MEASURE[name] for name in ("intervention_effect", "deletion_curve")}
 LINEAR = {MEASURE[name] for name in ("intervention_effect", "extract_features")}
+#: Those that let a network compute in half precision by itself, as it may while it is trained.
+MEASURED_AS_TRAINED = {MEASURE[name] for name in ("evaluate", "extract_features")}
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*too few for a bootstrap"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # half a loop
@@ -165,9 +167,10 @@ def test_half_precision_is_close_to_single_or_refused(measure, model, dtype):
     for way in ways:
         with contextlib.suppress(TypeError, ValueError, RuntimeError):
             assert (way() - expected).abs().max() < 0.05 * expected.abs().max()
-    if measure in TARGETED.values():
-        with pytest.raises(TypeError, match="loat16"):
-            measure(Own().eval(), inputs, 1)
+    if measure not in MEASURED_AS_TRAINED:
+        for way in (outside, ways[-1]):
+            with pytest.raises(TypeError, match="loat16"):
+                way()
 
 
 @each_measure
@@ -200,3 +203,119 @@ def test_nothing_is_left_behind_after_an_interrupt_at_any_moment(measure, moment
     with interrupted_at(moment):
         measure(model, inputs, 1)
     assert state_of(model, inputs) == before
+
+
+@each_measure
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_scores_that_are_not_finite_are_no_result(measure, bad):
+    """NaN has the highest score, and the lowest."""
+    if measure is MEASURE["features_of"]:
+        pytest.skip("it returns what the layers gave, and never reads scores")
+    model = Drawn(nn.ReLU, nn.Identity, False, 0).eval()
+    nn.init.constant_(model.head.bias, bad)
+    with pytest.raises(ValueError, match="not finite.*diverge"):
+        measure(model, images(2, 12), 1)
+
+
+# ---------------------------------------------------------------------------- training
+
+LABELS = torch.tensor([0, 1, 2, 3])
+
+
+def trained(model, *more, **options):
+    """Train for two epochs on one batch, the only one."""
+    data = [(images(4, 12), LABELS)]
+    return cu.fit(model, data, *more, epochs=2, device="cpu", progress=False, **options)
+
+
+@quickly
+@given(
+    model=networks,
+    spelling=st.sampled_from(
+        [torch.Tensor.int, torch.Tensor.byte, torch.Tensor.float, lambda labels: labels[:, None]]
+    ),
+    how=st.sampled_from(["channels last", "strided", "grad"]),
+)
+def test_training_is_the_same_for_every_spelling_of_its_data(model, spelling, how):
+    twin, inputs = copy.deepcopy(model), images(4, 12)
+    given_ = {
+        "channels last": lambda: inputs.contiguous(memory_format=torch.channels_last),
+        "strided": lambda: inputs.repeat_interleave(2, 3)[..., ::2],
+        "grad": lambda: inputs.clone().requires_grad_() * 1,
+    }[how]()
+    expected = trained(model)
+    data = [(given_, spelling(LABELS))]
+    found = cu.fit(twin, data, epochs=2, device="cpu", progress=False)
+    np.testing.assert_allclose(found.train_loss, expected.train_loss, rtol=1e-4)
+
+
+@quickly
+@given(moment=st.integers(1, 2500), validated=st.booleans())
+def test_an_interrupt_of_training_at_any_moment_leaves_whole_weights(moment, validated):
+    """All of one state, in one mode; the optimizer has its own rate; there are no gradients."""
+    trained(Drawn(nn.ReLU, nn.Identity, True, 0))  # the first optimizer imports much
+    model = Drawn(nn.ReLU, nn.Identity, True, 0).train()
+    rule = torch.optim.Adam(model.parameters(), lr=0.125)
+    passed = images(4, 12), LABELS.clone()
+
+    def rest():
+        modules, names, tensors, *others = state_of(model, *passed)
+        hooks = [module["_forward_hooks"] for module in modules]
+        return hooks, names, [tensor[:3:2] for tensor in tensors], others
+
+    before = rest()
+    with interrupted_at(moment):
+        cu.fit(
+            model, [passed], [passed] if validated else None, epochs=3, optimizer=rule,
+            device="cpu", schedule="one_cycle", progress=False,
+        )  # fmt: skip
+    assert rest() == before
+    assert rule.param_groups[0]["lr"] == 0.125
+    assert len({module.training for module in model.modules()}) == 1
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_weights_that_are_not_finite_after_the_last_batch_are_an_error():
+    """The loss of the last batch is that of the weights before its step."""
+    model = Drawn(nn.ReLU, nn.Identity, True, 0)
+    before = copy.deepcopy(model.state_dict())
+    rule = torch.optim.SGD(model.parameters(), lr=float("inf"))
+    with pytest.raises(FloatingPointError, match="not finite after epoch 1.*learning rate"):
+        cu.fit(model, [(images(4, 12), LABELS)], epochs=1, optimizer=rule, device="cpu")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_an_interrupt_while_the_best_weights_come_back_does_not_mix_epochs():
+    class Slow(Drawn):
+        interrupts = 1
+
+        def load_state_dict(self, state, *args, **kwargs):
+            self.layer.load_state_dict(
+                {"weight": state["layer.weight"], "bias": state["layer.bias"]}
+            )
+            self.interrupts -= 1
+            if self.interrupts == 0:
+                raise KeyboardInterrupt
+            return super().load_state_dict(state, *args, **kwargs)
+
+    model, states = Slow(nn.ReLU, nn.Identity, True, 0), []
+    data = (images(4, 12), LABELS)
+
+    class Held(list):
+        def __iter__(self):
+            states.append(copy.deepcopy(model.state_dict()))
+            right = model(data[0]).argmax(1)
+            return iter([(data[0], right if len(states) == 1 else (right + 1) % 4)])
+
+    with pytest.raises(KeyboardInterrupt):
+        cu.fit(model, [data], Held(), epochs=3, device="cpu", progress=False)
+    assert all(torch.equal(value, states[0][name]) for name, value in model.state_dict().items())
+
+
+def test_training_learns_nothing_about_what_made_its_inputs():
+    """Of features of a network that was not frozen: it gets no gradients, its graph stays."""
+    backbone = nn.Conv2d(3, 8, 3)
+    features, head = backbone(images(4, 12)).mean((2, 3)), nn.Linear(8, 4)
+    with torch.no_grad():
+        cu.fit(head, [(features, LABELS)], epochs=2, device="cpu", progress=False)
+    assert backbone.weight.grad is None

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import one_of
+
 #: The quadratures of Captum, and one of ours.
 # fmt: off
 METHODS = (
@@ -41,8 +43,7 @@ def quadrature(method: str, n_steps: int) -> tuple[Tensor, Tensor]:
     ValueError
         For an unknown method or too few steps.
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
+    one_of("method", method, METHODS)
     if isinstance(n_steps, bool) or not isinstance(n_steps, int | np.integer):
         raise TypeError(f"n_steps must be a whole number, got {n_steps!r}.")
     fewest = 2 if method == "riemann_trapezoid" else 1

@@ -62,7 +62,13 @@ class Augment:
             uint8, or float in [0, 1].
         generator : torch.Generator, optional
             What to draw with (on the CPU); default PyTorch's own.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For pictures of another range or type.
         """
+        check_pixels(images, normalized=False)
         if self.crop or self.flip or self.rotation:
             images = self._move(images, generator)
         return self._color(to_float(images), generator)
@@ -72,8 +78,11 @@ class Augment:
         mirrored = torch.rand(count, generator=generator) < self.flip
         angle = (2 * torch.rand(count, generator=generator) - 1) * math.radians(self.rotation)
         shift = torch.randint(-self.crop, self.crop + 1, (2, count), generator=generator)
-        if not self.rotation:
-            return shift_and_mirror(images, shift, mirrored)
+        if not self.rotation:  # whole pixels, whatever their type
+            padded, corners = F.pad(images, (self.crop,) * 4), (shift + self.crop).T.tolist()
+            windows = zip(padded, corners, strict=True)
+            moved = torch.stack([p[:, y : y + height, x : x + width] for p, (x, y) in windows])
+            return torch.where(mirrored.to(moved.device).view(-1, 1, 1, 1), moved.flip(3), moved)
         images, mirror = to_float(images), 1 - 2 * mirrored.float()
         # where each output pixel is taken from, in pixels from the centre; grid_sample wants
         # coordinates in [-1, 1], which are half the width (height) apart
@@ -98,30 +107,6 @@ class Augment:
             mean = (images * weights).sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True)
             images = (mean + (images - mean) * draw(self.contrast)).clamp(0, 1)
         return images
-
-
-def shift_and_mirror(images: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:
-    """Mirror pictures left and right, or not, and move each by whole pixels; black comes in.
-
-    Parameters
-    ----------
-    images : Tensor, shape (N, C, H, W)
-        Of any type.
-    shift : int64 Tensor, shape (2, N)
-        How many pixels further right and further down each output pixel is taken from.
-    mirrored : bool Tensor, shape (N,)
-        Which pictures are mirrored.
-    """
-    count, channels, height, width = images.shape
-    margin = int(shift.abs().max()) if count else 0
-    columns, rows = torch.arange(width), torch.arange(height)
-    columns = torch.where(mirrored[:, None], columns.flip(0), columns) + shift[0, :, None]
-    rows = rows + shift[1, :, None]
-    # one number per output pixel: where it lies in the padded picture, row after row
-    source = (rows[:, :, None] + margin) * (width + 2 * margin) + columns[:, None, :] + margin
-    source = source.to(images.device).view(count, 1, -1).expand(-1, channels, -1)
-    padded = F.pad(images, (margin,) * 4).flatten(2)
-    return padded.gather(2, source).view(images.shape)
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -17,13 +17,6 @@ Bools = NDArray[np.bool_]
 Parts = int | Sequence[int] | None
 
 
-def one_of(name: str, value: str, allowed: Sequence[str]) -> str:
-    """Return `value`, or raise ValueError unless it is allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(repr, allowed))}")
-    return value
-
-
 def to_maps(maps: Any) -> Floats:
     """Turn a batch of attributions into one signed map per image: channels are added up.
 

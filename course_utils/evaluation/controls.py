@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 from torch.signal.windows import gaussian
 
-from ..checks import check_images, to_numpy
-from .arrays import Floats, one_of
+from ..checks import check_images, one_of, to_numpy
+from .arrays import Floats
 from .statistics import Interval, PermutationTest, bootstrap_interval, permutation_test
 
 

@@ -17,14 +17,13 @@ from torch import Tensor
 
 from .. import checks
 from ..checks import Forward, Target, check_images, to_numpy
-from .arrays import Floats, one_of, to_maps, warn_of
+from .arrays import Floats, to_maps, warn_of
 from .statistics import Interval, PermutationTest, bootstrap_interval, permutation_test
 
 #: Which number of a network is looked at.
 Score = Literal["logit", "probability"]
 
 
-@torch.no_grad()
 def class_scores(
     model: Forward, images: Tensor, target: Target, *, score: Score = "logit"
 ) -> Floats:
@@ -50,12 +49,9 @@ def class_scores(
     TypeError, ValueError, IndexError
         As for `course_utils.integrated_gradients`.
     """
-    one_of("score", score, ["logit", "probability"])
+    checks.one_of("score", score, ["logit", "probability"])
     images = check_images(images, "images")
-    checks.check_model(model, images)
-    with checks.unchanged(model):
-        parts = images.split(checks.default_chunk_size(images))
-        outputs = torch.cat([checks.scores_of(model, part) for part in parts])
+    outputs = checks.all_scores(model, images)
     targets = checks.check_targets(target, len(images), outputs.shape[1], outputs.device)
     outputs = outputs.softmax(dim=1) if score == "probability" else outputs
     return to_numpy(outputs.gather(1, targets[:, None])[:, 0]).astype(np.float64)

@@ -214,9 +214,7 @@ class Network:
         ValueError
             For an unknown role.
         """
-        if role not in self.layers._fields:
-            raise ValueError(f"No layer role {role!r}: choose one of {self.layers._fields}")
-        names = getattr(self.layers, role)
+        names = getattr(self.layers, checks.one_of("role", role, self.layers._fields))
         if isinstance(names, str):
             return self.model.get_submodule(names)
         return tuple(self.model.get_submodule(name) for name in names)
@@ -261,13 +259,13 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            For anything but a finite float tensor of this shape, or another `k`.
+            For anything but a finite float tensor of this shape, another `k`, or a model that was
+            left in training mode or returns something else than finite scores.
         """
         images = checks.check_images(images, "images").to(self.device, torch.float32)
         if k not in range(1, len(self.labels) + 1):
             raise ValueError(f"k must be a number of classes, 1 to {len(self.labels)}, got {k!r}")
-        with checks.unchanged(self.model), torch.no_grad():
-            best = self.model(images.clone()).softmax(dim=1).topk(int(k), dim=1)
+        best = checks.all_scores(self.model, images).softmax(dim=1).topk(int(k), dim=1)
         ranks = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [
             [Prediction(self.labels[i], i, p) for i, p in zip(*rank, strict=True)] for rank in ranks
@@ -314,11 +312,9 @@ def load_network(
     """
     from torchvision.models import SqueezeNet1_1_Weights
 
-    if name not in NETWORKS:
-        raise ValueError(f"No network {name!r}: choose one of {', '.join(NETWORKS)}")
+    checks.one_of("name", name, NETWORKS)
     source = runtime.current().data_source if source is None else source
-    if source not in runtime.DATA_SOURCES:
-        raise ValueError(f"source={source!r}: choose one of {', '.join(runtime.DATA_SOURCES)}")
+    checks.one_of("source", source, runtime.DATA_SOURCES)
     target = runtime.current().device if device is None else torch.device(device)
     try:
         used, (state, origin) = name, _find_weights(name, source)

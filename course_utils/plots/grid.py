@@ -14,6 +14,7 @@ from matplotlib.colors import Normalize
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from ..checks import one_of
 from . import style
 from .arrays import Reduce, to_image, to_map, to_mask
 from .canvas import CourseFigure, finish
@@ -199,9 +200,7 @@ def _set_scales(cells: list[list[_Cell | None]], scale: Scale, percentile: float
     rows = [[cell for cell in row if cell and cell.has_map] for row in cells]
     maps = [cell for row in rows for cell in row]
     groups = {"auto": [maps], "row": rows, "each": [[cell] for cell in maps]}
-    if scale not in groups:
-        raise ValueError(f"scale={scale!r}: expected 'auto', 'row' or 'each'")
-    for group in filter(None, groups[scale]):
+    for group in filter(None, groups[one_of("scale", scale, groups)]):
         magnitudes = np.abs(np.concatenate([cell.shown.ravel() for cell in group]))
         # a percentile of zero means that nearly everything is zero: there is nothing to clip
         end = np.percentile(magnitudes, percentile) or magnitudes.max() or 1.0
