@@ -123,9 +123,9 @@ def manifest() -> dict[str, Asset]:
     return {name: Asset(name=name, **table) for name, table in tables.items()}
 
 
-def names(kind: str | None = None) -> list[str]:
-    """Names of all assets, or of those of one kind ("weights", "dataset")."""
-    return [name for name, entry in manifest().items() if kind in (None, entry.kind)]
+def names() -> list[str]:
+    """Names of all assets."""
+    return list(manifest())
 
 
 def asset(name: str) -> Asset:
@@ -346,11 +346,6 @@ def _unavailable(entry: Asset, reasons: Sequence[str]) -> AssetUnavailable:
     return AssetUnavailable(entry.name, [*local, *wrong, *reasons], advice)
 
 
-def _addresses(entry: Asset) -> Sequence[str]:
-    mirror = os.environ.get("COURSE_MIRROR")
-    return [f"{mirror.rstrip('/')}/{quote(entry.file)}"] if mirror else entry.urls
-
-
 def _download(entry: Asset, folder: Path, local: Sequence[Path] = ()) -> Path:
     """Copy or download into a temporary folder inside `folder`, check, and rename."""
 
@@ -363,7 +358,9 @@ def _download(entry: Asset, folder: Path, local: Sequence[Path] = ()) -> Path:
         if problem := _problem(Path(target), entry, read=True):
             raise ValueError(f"what arrived is not the file: {problem}")  # pooch tries again
 
-    answers = {} if local else _ask(_addresses(entry))
+    mirror = os.environ.get("COURSE_MIRROR")
+    addresses = [f"{mirror.rstrip('/')}/{quote(entry.file)}"] if mirror else entry.urls
+    answers = {} if local else _ask(addresses)
     reasons = [f"{url}: {reason}" for url, reason in answers.items() if reason]
     for source in [*map(str, local), *(url for url, reason in answers.items() if not reason)]:
         try:
@@ -379,15 +376,13 @@ def _download(entry: Asset, folder: Path, local: Sequence[Path] = ()) -> Path:
     raise _unavailable(entry, reasons)
 
 
-def unpack(archive: str | Path, to: str | Path | None = None) -> Path:
-    """Unpack a zip or tar file, once, and return the folder.
+def unpack(archive: str | Path) -> Path:
+    """Unpack a zip or tar file into the cache, once, and return the folder.
 
     Parameters
     ----------
     archive : str or Path
         A .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz.
-    to : str or Path, optional
-        In which folder the archive's own folder is made; default ``unpacked`` in the cache.
 
     Returns
     -------
@@ -404,7 +399,7 @@ def unpack(archive: str | Path, to: str | Path | None = None) -> Path:
     """
     archive = Path(archive)
     state = f"{archive.resolve()} {archive.stat().st_size} {archive.stat().st_mtime_ns}"
-    folder = Path(to or _writable(cache_folder()) / "unpacked")
+    folder = _writable(cache_folder()) / "unpacked"
     target = folder / f"{archive.name.split('.')[0]}-{zlib.crc32(state.encode()):08x}"
     if target.is_dir():
         return target

@@ -27,15 +27,27 @@ Target = int | Sequence[int] | NDArray[np.integer] | Tensor
 Baselines = float | Tensor | None
 
 
+def closest(value: Any, choices: Iterable[Any]) -> list[str]:
+    """Return up to six of the choices that hold a value or are like it."""
+
+    def plain(name: Any) -> str:
+        return str(name).lower().replace("_", " ").replace("-", " ").strip()
+
+    wanted, names = plain(value), {plain(choice): str(choice) for choice in choices}
+    close = [name for name in names if wanted and wanted in name]
+    close += difflib.get_close_matches(wanted, names)
+    return [names[name] for name in dict.fromkeys(close)][:6]
+
+
 def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     """Return `value`, or raise ValueError, which offers close ones, unless it is allowed."""
     choices = list(allowed)
     if value in choices:
         return value
-    close = difflib.get_close_matches(str(value).lower(), map(str, choices))
-    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-    among = ", ".join(map(str, choices))
-    raise ValueError(f"{name}={value!r} is unknown: {hint}choose one of {among}")
+    among = ", ".join(map(str, choices[:40])) + (", …" if len(choices) > 40 else "")
+    near = " or ".join(map(repr, closest(value, choices)))
+    hint = f"did you mean {near}?" if near else f"choose one of {among}"
+    raise ValueError(f"{name}={value!r} is unknown: {hint}")
 
 
 def to_numpy(values: Any) -> NDArray:
@@ -293,15 +305,6 @@ def in_fastest_layout(
             layout = torch.channels_last
             return run(images.contiguous(memory_format=layout)), layout
     return run(images.contiguous()), torch.contiguous_format
-
-
-def check_chunk_size(chunk_size: int | None) -> None:
-    """Raise ValueError unless it is None (choose) or a whole number of at least 1."""
-    if chunk_size is None:
-        return
-    is_whole = isinstance(chunk_size, int | np.integer) and not isinstance(chunk_size, bool)
-    if not is_whole or chunk_size < 1:
-        raise ValueError(f"chunk_size must be a whole number of at least 1, got {chunk_size!r}.")
 
 
 def default_chunk_size(images: Tensor) -> int:

@@ -8,7 +8,6 @@ wrong ones included: a lesson on explanations needs both.
 from __future__ import annotations
 
 import csv
-import difflib
 import importlib.util
 import io
 import os
@@ -142,13 +141,9 @@ def photo(name: str) -> Photo:
 def _suggestion(name: str, folder: Path | None = None) -> str:
     """Offer names of the catalogue, and of files in a folder, that are close to a name."""
     there = [item.name for item in folder.iterdir()] if folder and folder.is_dir() else []
-    wanted = name.lower().replace(" ", "_").replace("-", "_")
-    close = difflib.get_close_matches(name, there) + difflib.get_close_matches(wanted, PHOTOS)
-    close += [known for known in PHOTOS if wanted and wanted in known]
-    near = " or ".join(map(repr, dict.fromkeys(close[:4])))
-    return (
-        f"did you mean {near}?" if near else "cu.photo_names() lists the names; a path is good too"
-    )
+    near = " or ".join(map(repr, checks.closest(name, [*there, *PHOTOS])))
+    advice = "cu.photo_names() lists the names; a path is good too"
+    return f"did you mean {near}?" if near else advice
 
 
 def load_photo(source: PhotoSource) -> Image.Image:
@@ -230,12 +225,9 @@ def _diagnosis(error: Exception, file: Path | io.BytesIO) -> tuple[str, str]:
         problem = f"it is neither in the catalogue nor a file in {file.parent.absolute()}"
         return problem, _suggestion(file.name, file.parent)
     if isinstance(error, UnidentifiedImageError):
-        with file.open("rb") if isinstance(file, Path) else io.BytesIO(file.getvalue()) as stream:
-            problem = f"it begins with {stream.read(24)!r}, as no intact picture does"
-        return (
-            problem,
-            "copy it again, or export it as JPEG; of a web page, copy the picture's address",
-        )
+        data = file.read_bytes() if isinstance(file, Path) else file.getvalue()
+        remedy = "copy it again, or export it as JPEG; of a web page, copy the picture's address"
+        return f"it begins with {data[:24]!r}, as no intact picture does", remedy
     problem = f"it cannot be opened, or is damaged or incomplete ({error})"
     return problem, "check the path; download or copy it again"
 

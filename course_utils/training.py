@@ -19,12 +19,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import classification_report, confusion_matrix
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
@@ -33,9 +36,6 @@ from . import assets, checks, runtime
 from .datasets import Batches, ImageDataset
 from .datasets import batches as make_batches
 from .networks import Network, Preprocess
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "Calibration", "Checkpoint",
@@ -280,11 +280,9 @@ def _run(
         try:
             outputs = checks.check_outputs(model(inputs.clone()), len(inputs))
         except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            advice = "leave a last batch that is not full out, with drop_last=True"
-            message = f"{place}: one picture is too few to train BatchNorm; {advice}"
-            raise ValueError(message) from error
+            advice = "leave a last batch of one picture out, with drop_last=True"
+            error.add_note(f"This is {place}. If it is about values per channel: {advice}")
+            raise
         labels = _class_indices(labels, outputs)
         loss = F.cross_entropy(outputs, labels)
         if not math.isfinite(number := loss.item()):
@@ -369,14 +367,12 @@ class Calibration(NamedTuple):
     ece : float
         Expected calibration error: mean distance of accuracy and confidence over the bins, weighted
         by `count` (eq. 3). 0 is perfect.
-    edges : array, shape (bins + 1,)
     confidence, accuracy : array, shape (bins,)
         Means of the pictures in each bin; NaN where there is none.
     count : int array, shape (bins,)
     """
 
     ece: float
-    edges: NDArray[np.float64]
     confidence: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     count: NDArray[np.int64]
@@ -385,15 +381,14 @@ class Calibration(NamedTuple):
 class Mistake(NamedTuple):
     """A picture that was classified wrongly.
 
-    `index` is its position in the order of the batches; `confidence` the probability of `predicted`
-    and `probability_of_truth` that of the right class.
+    `index` is its position in the order of the batches, `confidence` the probability of what was
+    predicted.
     """
 
     index: int
     label: str
     predicted: str
     confidence: float
-    probability_of_truth: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -432,11 +427,8 @@ class Evaluation:
     @cached_property
     def interval(self) -> tuple[float, float]:
         """95 % interval of the accuracy on unseen pictures of the same kind (Wilson 1927)."""
-        from scipy.stats import binomtest
-
         counts = binomtest(int(self.correct.sum()), len(self.labels))
-        low, high = counts.proportion_ci(method="wilson")
-        return float(low), float(high)
+        return tuple(map(float, counts.proportion_ci(method="wilson")))
 
     @property
     def loss(self) -> float:
@@ -449,9 +441,6 @@ class Evaluation:
 
         Precision is 0 for a class that is never predicted, recall 0 for one without pictures.
         """
-        import pandas as pd
-        from sklearn.metrics import classification_report
-
         labels = range(len(self.classes))  # by number: two classes may have the same name
         options = {"labels": labels, "zero_division": 0, "output_dict": True}
         rows = pd.DataFrame(classification_report(self.labels, self.predictions, **options)).T
@@ -461,8 +450,6 @@ class Evaluation:
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
         """Confusion matrix (classes, classes): row true class, column predicted, entry pictures."""
-        from sklearn.metrics import confusion_matrix
-
         return confusion_matrix(self.labels, self.predictions, labels=range(len(self.classes)))
 
     def calibration(self, bins: int = 15) -> Calibration:
@@ -480,18 +467,16 @@ class Evaluation:
         with np.errstate(invalid="ignore"):  # an empty bin has no mean: NaN
             mean_confidence, accuracy = sums[0] / count, sums[1] / count
         ece = float(np.abs(sums[0] - sums[1]).sum() / count.sum())
-        return Calibration(ece, edges, mean_confidence, accuracy, count)
+        return Calibration(ece, mean_confidence, accuracy, count)
 
     def mistakes(self, limit: int | None = None) -> list[Mistake]:
         """Return wrongly classified pictures, the most confident first, at most `limit` of them."""
         confidence = self.probabilities.amax(dim=1)
         order = confidence.argsort(descending=True, stable=True)
-        found, names = order[~self.correct[order]][:limit], self.classes
-        columns = found, self.labels[found], self.predictions[found], self.probabilities[found]
-        return [
-            Mistake(index, names[truth], names[guess], row[guess], row[truth])
-            for index, truth, guess, row in zip(*(c.tolist() for c in columns), strict=True)
-        ]
+        found = order[~self.correct[order]][:limit]
+        columns = found, self.labels[found], self.predictions[found], confidence[found]
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return [Mistake(i, self.classes[t], self.classes[p], share) for i, t, p, share in rows]
 
     def __str__(self) -> str:
         """Return accuracy with its interval, and the classification report."""

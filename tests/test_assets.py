@@ -75,8 +75,10 @@ def test_manifest_entries_are_complete():
             assert entry.hash.startswith(f"sha256:{start}")
         else:
             assert entry.unpacked, f"{name}: how is an unpacked copy known?"
-    assert {"mobilenet_v3_large", "resnet18", "vgg19"} <= set(assets.names("weights"))
-    assert {"cifar10", "vegetables", "smoking", "caltech101"} == set(assets.names("dataset"))
+    kinds = {name: entry.kind for name, entry in assets.manifest().items()}
+    weights, sets = ({n for n in kinds if kinds[n] == kind} for kind in ("weights", "dataset"))
+    assert {"mobilenet_v3_large", "resnet18", "vgg19"} <= weights
+    assert {"cifar10", "vegetables", "smoking", "caltech101"} == sets
 
 
 def test_what_comes_with_the_course_is_found_in_a_checkout_and_when_installed(
@@ -96,7 +98,7 @@ def test_what_comes_with_the_course_is_found_in_a_checkout_and_when_installed(
 
 
 def test_unknown_name_offers_close_ones():
-    with pytest.raises(ValueError, match="did you mean resnet18"):
+    with pytest.raises(ValueError, match="did you mean 'resnet18'"):
         assets.fetch("resnet")
 
 

@@ -195,6 +195,7 @@ TABLES = {
     "blanks": (" img_path , label ", " {path} ,  {label} "),
     "quotes": ('"img_path","label"', '"{path}","{label}"'),
     "index column": (",img_path,label", "7,{path},{label}"),
+    "Excel's announcement": ("sep=;\nimg_path;label", "{path};{label}"),
     "other order": ("label,img_path,note", "{label},{path},"),
 }
 
@@ -209,6 +210,13 @@ def test_tables_as_programs_write_them(form, program, tmp_path):
         "notepad": {"end": "\r\n\r\n", "encoding": "utf-8-sig"},
     }[program]
     files = as_table(*TABLES[form], **options)
+    assert count(load(_made.write(tmp_path / "v", files))) == 24
+
+
+def test_dashes_and_quotes_in_names_as_excel_stores_them(tmp_path):
+    files = {n.replace("_images/", "_images – “mine”/"): d for n, d in _made.vegetables(8).items()}
+    rows = files.pop(f"{ROOT}train.csv").decode().replace("_images/", "_images – “mine”/")
+    files[f"{ROOT}train.csv"] = rows.encode("cp1252")
     assert count(load(_made.write(tmp_path / "v", files))) == 24
 
 

@@ -107,6 +107,13 @@ def test_no_change_is_no_change(images):
     torch.testing.assert_close(nothing()(images / 255), images / 255)
 
 
+@pytest.mark.parametrize("change", [lambda x: x.float(), lambda x: x / 50 - 2, lambda x: x.short()])
+def test_only_pictures_from_black_to_white_are_augmented(change, images):
+    """Contrast and brightness would make them white, in silence."""
+    with pytest.raises((TypeError, ValueError), match="images (go from|must be uint8)"):
+        Augment(brightness=0.2)(change(images))
+
+
 def test_flip_mirrors(images):
     torch.testing.assert_close(Augment(flip=1.0)(images), (images / 255).flip(3), atol=1e-5, rtol=0)
     flipped = Augment(flip=0.5)(images.repeat(100, 1, 1, 1))

@@ -37,14 +37,12 @@ def test_defaults_come_from_the_environment_and_arguments_win(monkeypatch):
         ({"profile": 3}, {}, "profile=3 is unknown"),
         ({}, {"COURSE_PROFILE": "fsat"}, "COURSE_PROFILE='fsat' is unknown: did you mean 'fast'?"),
         ({}, {"COURSE_DATA_SOURCE": "Embeded"}, "COURSE_DATA_SOURCE='Embeded' is unknown: did you"),
-        ({"device": "toaster"}, {}, "device='toaster' cannot be used here"),
-        ({"device": "cuda:99"}, {}, "device='cuda:99' cannot be used here"),
     ],
 )
 def test_bad_settings_say_what_to_choose(arguments, environment, words, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match="choose|leave it out") as error:
+    with pytest.raises(ValueError, match="choose|did you mean") as error:
         runtime.setup(**arguments, verbose=False)
     assert words in str(error.value)
 

@@ -600,7 +600,6 @@ def test_most_confident_mistakes_first():
     (worst,) = found.mistakes(1)
     assert (worst.label, worst.predicted) == ("dog", "cat")
     assert worst.confidence == pytest.approx(0.9)
-    assert worst.probability_of_truth == pytest.approx(0.05)
 
 
 def test_calibration_of_known_predictions():

@@ -97,7 +97,6 @@ def deeplift(
     inputs = checks.check_images(inputs)
     baselines = checks.expand_baselines(baselines, inputs).expand_as(inputs)
     checks.check_model(model, inputs)
-    checks.check_chunk_size(chunk_size)
     precise = torch.float32 if inputs.device.type == "mps" else torch.float64
     size = max(1, (chunk_size or checks.gradient_chunk_size(inputs)) // 2)
     parts: list[tuple[Tensor, Tensor]] = []

@@ -50,18 +50,17 @@ def fold_batch_norm(model: Any, images: Tensor, scores: Tensor) -> nn.Module | N
     try:
         shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
         twin = copy.deepcopy(model, shared)
-        replacements: dict[nn.Module | None, nn.Module] = {}
-        for norm, convolution in _convolutions_before_norms(twin, images).items():
+        names = {module: name for name, module in twin.named_modules()}
+        pairs = _convolutions_before_norms(twin, images)
+        for norm, convolution in pairs.items():
             fused = fuse_conv_bn_eval(convolution, norm).requires_grad_(False)
-            replacements |= {convolution: fused, norm: nn.Identity()}
-        for module in twin.modules():
-            for name, child in module._modules.items():
-                module._modules[name] = replacements.get(child, child)
+            twin.set_submodule(names[convolution], fused)
+            twin.set_submodule(names[norm], nn.Identity())
         difference = (twin(images.clone()) - scores).abs().max()
     except Exception:
         # Whatever stops the copy, the network itself still runs: slower, never wrong.
         return None
-    return twin if replacements and difference <= TOLERANCE * scores.abs().max() else None
+    return twin if pairs and difference <= TOLERANCE * scores.abs().max() else None
 
 
 def _convolutions_before_norms(twin: nn.Module, images: Tensor) -> dict[nn.Module, nn.Module]:

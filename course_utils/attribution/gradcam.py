@@ -69,7 +69,6 @@ def grad_cam(
     """
     inputs = checks.check_images(inputs)
     checks.check_model(model, inputs)
-    checks.check_chunk_size(chunk_size)
     layer = _find_layer(model, layer)
     size = chunk_size or checks.default_chunk_size(inputs)
 
@@ -132,9 +131,7 @@ def _as_maps(features: Tensor, images: Tensor) -> Tensor:
 def _unfit(returned: Any) -> ValueError:
     wanted = "maps (N, K, H, W) or (N, H, W, K), or a token for each place (N, H * W, K)"
     advice = "choose a convolution or a norm, before places are flattened or pooled away"
-    return ValueError(
-        f"Grad-CAM needs a layer that returns feature {wanted}, not {returned}: {advice}"
-    )
+    return ValueError(f"the layer must return feature {wanted}, not {returned}: {advice}")
 
 
 def _find_layer(model: nn.Module, layer: nn.Module | str) -> nn.Module:
@@ -142,9 +139,6 @@ def _find_layer(model: nn.Module, layer: nn.Module | str) -> nn.Module:
         got = type(model).__name__
         raise TypeError(f"Grad-CAM looks into a layer: model must be a torch.nn.Module, got {got}")
     modules = dict(model.named_modules())
-    if isinstance(layer, str) and layer in modules:
-        return modules[layer]
-    if not any(layer is module for module in modules.values()):
-        names = f"{', '.join(list(modules)[1:41])}{', …' if len(modules) > 41 else ''}"
-        raise ValueError(f"layer must be a module of the model, or its name: one of {names}")
-    return layer
+    if isinstance(layer, nn.Module) and any(layer is module for module in modules.values()):
+        return layer
+    return modules[checks.one_of("layer", layer, modules)]

@@ -41,10 +41,6 @@ class PathGradients(NamedTuple):
     derivatives : Tensor (S,)
         The score's derivative by alpha: the gradient's dot product with (image - baseline). Its
         integral from 0 to 1 is the score difference.
-    gradient_norms : Tensor (S,)
-        Euclidean norm of the gradient by the pixels.
-    outputs : Tensor (S, classes)
-        All scores at each position.
     gradients : Tensor (S, C, H, W) or None
         The gradients themselves, where they were asked for.
     """
@@ -52,8 +48,6 @@ class PathGradients(NamedTuple):
     alphas: Tensor
     logits: Tensor
     derivatives: Tensor
-    gradient_norms: Tensor
-    outputs: Tensor
     gradients: Tensor | None
 
 
@@ -146,7 +140,7 @@ def integrated_gradients(
             difference = path.difference(images)
             integral = torch.zeros_like(difference, dtype=path.precise)
             for steps in torch.arange(n_steps).split(path.chunk_size):
-                _, _, gradients = path.follow(images, alphas[steps])
+                _, gradients = path.follow(images, alphas[steps])
                 # one by one: a copy of all of them in double precision would cost memory
                 for gradient, weight in zip(gradients.unbind(1), weights[steps], strict=True):
                     integral.add_(gradient, alpha=float(weight))
@@ -190,8 +184,7 @@ def path_gradients(
     Returns
     -------
     PathGradients
-        `alphas`, `logits`, `derivatives`, `gradient_norms` (S,), `outputs` (S, classes), and
-        `gradients` (S, C, H, W) or None.
+        `alphas`, `logits`, `derivatives` (S,), and `gradients` (S, C, H, W) or None.
 
     Raises
     ------
@@ -208,12 +201,10 @@ def path_gradients(
     parts: list[tuple[Tensor, ...]] = []
     with runtime.progress(total=len(alphas), description="Along the path", shown=progress) as bar:
         for steps in torch.arange(len(alphas)).split(path.chunk_size):
-            scores, outputs, (gradients,) = path.follow(only, alphas[steps])
-            precise = gradients.to(path.precise)
-            slopes = (precise * path.difference(only)).flatten(1).sum(1)
-            norms = precise.flatten(1).norm(dim=1)
+            scores, (gradients,) = path.follow(only, alphas[steps])
+            products = gradients.to(path.precise) * path.difference(only)
             kept = gradients.contiguous() if keep_gradients else gradients[:0]
-            parts.append((scores[0], slopes, norms, outputs, kept))
+            parts.append((scores[0], products.flatten(1).sum(1), kept))
             bar.update(len(steps))
     *columns, kept = (torch.cat(column).to(path.inputs) for column in zip(*parts, strict=True))
     return PathGradients(alphas.to(path.inputs), *columns, kept if keep_gradients else None)
@@ -234,7 +225,6 @@ class _Path:
         self.inputs = checks.check_images(inputs)
         self.baselines = checks.expand_baselines(baselines, self.inputs)
         checks.check_model(model, self.inputs)
-        checks.check_chunk_size(chunk_size)
         # the same for any number of steps, and so is the memory
         self.chunk_size = chunk_size or checks.gradient_chunk_size(self.inputs)
         # sums over thousands of gradients are kept in double precision, which MPS does not have
@@ -258,8 +248,8 @@ class _Path:
         """Subtract the baselines from some of the images (n, C, H, W)."""
         return self.inputs[images] - self._start(images)
 
-    def follow(self, images: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Go to s positions of n images: scores (n, s), outputs (n * s, classes), gradients."""
+    def follow(self, images: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor]:
+        """Go to s positions of n images: scores (n, s) and gradients (n, s, C, H, W)."""
         steps = alphas.to(self.inputs).view(1, -1, 1, 1, 1)
         points = self._start(images)[:, None] + steps * self.difference(images)[:, None]
         shape = points.shape[:2]
@@ -269,7 +259,7 @@ class _Path:
             points.requires_grad_()
             outputs = self.forward(points.clone())  # a leaf could not be changed in place
             scores, gradients = target_gradients(outputs, targets, points)
-        return scores.view(shape), outputs.detach(), gradients.unflatten(0, shape)
+        return scores.view(shape), gradients.unflatten(0, shape)
 
     def _start(self, images: Tensor) -> Tensor:
         return self.baselines if len(self.baselines) == 1 else self.baselines[images]

@@ -56,12 +56,8 @@ def quadrature(method: str, n_steps: int) -> tuple[Tensor, Tensor]:
         middles = (torch.arange(n_steps, dtype=torch.float64) + 0.5) / n_steps
         return middles**2, 2 * middles / n_steps
     step = 1 / n_steps
-    first, last = {
-        "riemann_left": (0, 1 - step),
-        "riemann_right": (step, 1),
-        "riemann_middle": (step / 2, 1 - step / 2),
-        "riemann_trapezoid": (0, 1),
-    }[method]
+    first = {"riemann_right": step, "riemann_middle": step / 2}.get(method, 0)
+    last = {"riemann_left": 1 - step, "riemann_middle": 1 - step / 2}.get(method, 1)
     # rounded to float32 because Captum's are: ReLU networks notice a difference of 1e-8
     alphas = torch.linspace(first, last, n_steps, dtype=torch.float32).double()
     weights = torch.full_like(alphas, step)

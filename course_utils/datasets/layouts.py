@@ -341,13 +341,14 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
 def _read_table(data: bytes, given: str) -> list[tuple[int, str, str]]:
     """Return line, path and label of each row of a table as people's programs write them.
 
-    They write UTF-8, UTF-16 or Latin-1, with comma, semicolon or tab.
+    They write UTF-8, UTF-16 or Windows-1252, with comma, semicolon or tab, and Excel may announce
+    which one.
     """
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode("latin-1")
-    text = re.sub("\r\n?", "\n", text)
+        text = data.decode("cp1252", "replace")  # as Excel writes it
+    announced, text = re.fullmatch("(sep=.*\n)?(.*)", re.sub("\r\n?", "\n", text), re.S).groups()
     header = text.partition("\n")[0]
     separator = max(",;\t", key=header.count)
     try:
@@ -361,7 +362,8 @@ def _read_table(data: bytes, given: str) -> list[tuple[int, str, str]]:
     except (ValueError, AttributeError, csv.Error, LookupError) as error:
         message = f"{given} is no table with the columns img_path and label: {error}; it begins"
         raise DatasetError(f"{message} with {header[:80]!r}") from error
-    return [(i + 2, path, label) for i, path, label in table.itertuples() if path or label]
+    first = 3 if announced else 2
+    return [(i + first, path, label) for i, path, label in table.itertuples() if path or label]
 
 
 def _note_others(listing: Listing, taken: set[str], why: str) -> None:

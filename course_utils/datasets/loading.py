@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Literal
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from .. import assets, runtime
+from .. import assets, checks, runtime
 from .images import DatasetSplits, ImageDataset
 from .layouts import DATASETS, DatasetError, Entry, Listing, Record, find_listing
 
@@ -88,10 +87,8 @@ def load_dataset(
     vegetables (rendered by the course): 510 train + 90 val + 240 test pictures, 3 classes
     >>> picture, label = vegetables.train[0]  # doctest: +SKIP
     """
-    if name not in DATASETS:
-        hint = "".join(f" (did you mean {n!r}?)" for n in difflib.get_close_matches(name, DATASETS))
-        raise ValueError(f"no data set {name!r}{hint}: there are {', '.join(DATASETS)}")
-    entry = DATASETS[name]
+    entry = DATASETS[checks.one_of("name", name, DATASETS)]
+    checks.one_of("on_error", on_error, ("raise", "skip"))
     share = entry.validation if validation is None else validation
     if isinstance(share, bool) or not 0 <= share < 1:
         raise ValueError(f"validation={share!r} must be a share, at least 0 and below 1, as 0.2")
@@ -103,8 +100,6 @@ def load_dataset(
     listing = find_listing(entry, path)
     if on_error == "skip":
         _drop_damaged(listing, name, progress)
-    elif on_error != "raise":
-        raise ValueError(f'on_error={on_error!r}: choose "raise" or "skip"')
     elif listing.problems:
         advice = 'Mend it, or pass on_error="skip" to leave such files out and count them'
         raise DatasetError(f"{path}: {_shortened(listing.problems)}. {advice}")
@@ -135,9 +130,8 @@ def _find(
 ) -> tuple[Path, str, str]:
     """Return the folder or archive to read, which copy it is, and why not the real one."""
     source = runtime.current().data_source if given is None else given
-    if source not in runtime.DATA_SOURCES or edition not in ("plain", *entry.editions):
-        choice = f"choose of {runtime.DATA_SOURCES} and {entry.editions}"
-        raise ValueError(f"source={source!r}, edition={edition!r}: {choice}")
+    checks.one_of("source", source, runtime.DATA_SOURCES)
+    checks.one_of("edition", edition, dict.fromkeys(("plain", *entry.editions)))
     rendered = given == "embedded" or edition != "plain"
     if rendered and (folder is not None or given == "real"):
         raise ValueError("folder= and source='real' are for photographs: this copy is rendered")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -160,7 +160,6 @@ def compare_with_controls(
     maps: Mapping[str, Any],
     images: Tensor,
     *,
-    controls: Sequence[str] = tuple(CONTROLS),
     better: Literal["higher", "lower"] = "higher",
     seed: int = 0,
 ) -> Comparison:
@@ -176,8 +175,6 @@ def compare_with_controls(
         Each as `measure` takes them.
     images : Tensor (N, C, H, W)
         What was explained: the edge detector looks at it.
-    controls : sequence of {"Edge detector", "Centre", "Random"}
-        All of them by default.
     better : {"higher", "lower"}
         Which values of the measure are good; decides which control is the one to beat.
     seed : int
@@ -192,16 +189,16 @@ def compare_with_controls(
     Raises
     ------
     ValueError
-        If a control is unknown or has a method's name, or the measure gives something else than one
-        number per image.
+        If a method has a control's name, or the measure gives something else than one number per
+        image.
     """
     one_of("better", better, ["higher", "lower"])
-    if not controls or set(controls) & set(maps) or set(controls) - set(CONTROLS):
-        raise ValueError(f"controls={controls}: expected some of {list(CONTROLS)}, not of the maps")
-    everything = dict(maps) | {name: CONTROLS[name](images, seed) for name in controls}
+    if taken := CONTROLS.keys() & maps.keys():
+        raise ValueError(f"{taken} are names of controls: call the maps something else")
+    everything = dict(maps) | {name: make(images, seed) for name, make in CONTROLS.items()}
     values = {name: to_numpy(measure(one)).astype(np.float64) for name, one in everything.items()}
     for name, row in values.items():
         if row.shape != (len(images),):
             raise ValueError(f"measure: {row.shape} for {name!r}, not a number each; take .share?")
     intervals = {name: bootstrap_interval(row, seed=seed) for name, row in values.items()}
-    return Comparison(values, intervals, tuple(controls), better, seed)
+    return Comparison(values, intervals, tuple(CONTROLS), better, seed)

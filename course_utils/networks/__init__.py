@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -126,8 +125,6 @@ class Preprocess:
             For a photograph that cannot be opened.
         """
         pictures = images if isinstance(images, list | tuple) else [images]
-        if not pictures:
-            raise ValueError("preprocess was given an empty list: pass at least one photograph")
         return torch.stack([self._one(picture) for picture in pictures]).to(self.device)
 
     def _one(self, picture: PhotoSource) -> Tensor:
@@ -236,15 +233,9 @@ class Network:
         names = [name.lower() for name in self.labels]
         found = [i for i, name in enumerate(self.labels) if name == label]
         found = found or [i for i, name in enumerate(names) if name == wanted]
-        if len(found) == 1:
-            return found[0]
-        if found:
+        if len(found) > 1:
             raise ValueError(f"Several classes are called {label!r}: take an index of {found}")
-        close = [name for name in names if wanted and wanted in name]
-        close += difflib.get_close_matches(wanted, names, n=4, cutoff=0.5)
-        shown = [self.labels[names.index(name)] for name in dict.fromkeys(close[:6])]
-        hint = ", ".join(shown) or "Network.labels lists them"
-        raise ValueError(f"No class is called {label!r}. Close to it: {hint}")
+        return found[0] if found else names.index(checks.one_of("label", wanted, names))
 
     def top_k(self, images: Tensor, k: int = 5) -> list[list[Prediction]]:
         """Return the `k` most probable classes of each image, best first.

@@ -55,9 +55,8 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> No
 
 
 def plot_convergence(
-    results: Mapping[str, tuple[Any, Any]], *, xlabel: str = "gradient evaluations",
-    ylabel: str = "completeness error, share of score difference", what: str = "photographs",
-    **words: Any
+    results: Mapping[str, tuple[Any, Any]], *,
+    ylabel: str = "completeness error, share of score difference", **words: Any
 ) -> CourseFigure:  # fmt: skip
     """Show how errors fall with the number of gradient evaluations, on logarithmic axes.
 
@@ -66,8 +65,8 @@ def plot_convergence(
     results : mapping of name to (n_evaluations, errors)
         n_evaluations (n,); errors (n,) or (runs, n), positive. Lines are medians over runs, bands
         hold the middle half of them.
-    xlabel, ylabel, what : str
-        Axis labels, and what the runs are.
+    ylabel : str
+        What the errors are.
     **words
         title, caption, alt, display: as everywhere in `plots`.
 
@@ -93,6 +92,7 @@ def plot_convergence(
         first, last = (style.format_number(middle[place], 2) for place in (0, -1))
         said.append(f"{name} {first} at {x[0]:g}, {last} at {x[-1]:g}")
         most = max(most, len(runs))
+    xlabel = "gradient evaluations"
     axes.set(xlabel=xlabel, ylabel=style.wrap(ylabel, 3.6, style.SIZE_TEXT))
     axes.set(xscale="log", yscale="log")
     axes.set_xticks(x, [f"{value:,.0f}" for value in x])
@@ -101,7 +101,7 @@ def plot_convergence(
     axes.yaxis.set_minor_formatter(NullFormatter())  # which would not be in per cent
     _as_percent(axes.yaxis)
     _label_ends(axes, ends)
-    note = f"Lines: median over {most} {what}; bands: the middle half of them." * (most > 2)
+    note = f"Lines: median over {most} photographs; bands: the middle half of them." * (most > 2)
     return finish(fig, f"{ylabel} against {xlabel}: {'; '.join(said)}.", note, **words)
 
 
@@ -220,25 +220,15 @@ def plot_intervals(
 # ---------------------------------------------------------------------------- classifiers
 
 
-def plot_confusion(
-    evaluations: Any, classes: Sequence[str] | None = None, **words: Any
-) -> CourseFigure:
+def plot_confusion(evaluations: Any, **words: Any) -> CourseFigure:
     """Show which class is taken for which: counts, and the share of the true class.
 
     Parameters
     ----------
-    evaluations : Evaluation or matrix, or mapping of name to one
-        From ``cu.evaluate``, or whole numbers (classes, classes): row true, column predicted.
-        Several stand side by side, on one colour scale from 0 to 100 %.
-    classes : sequence of str, optional
-        Class names, for matrices.
+    evaluations : Evaluation, or mapping of name to one
+        From ``cu.evaluate``. Several stand side by side, on one colour scale from 0 to 100 %.
     **words
         title, caption, alt, display: as everywhere in `plots`.
-
-    Raises
-    ------
-    ValueError
-        If a matrix is not square, or has another number of classes than there are names.
     """
     found, said = _named(evaluations), ["Confusion matrix."]
     side = 5.6 if len(found) == 1 else style.WIDTH / len(found)
@@ -246,8 +236,7 @@ def plot_confusion(
         len(found), width=max(side * len(found), 6.6), height=side + 0.6, sharey=True, squeeze=False
     )
     for axes, (name, given) in zip(panels[0], found.items(), strict=True):
-        names = getattr(given, "classes", classes)
-        table = pd.DataFrame(to_numpy(getattr(given, "confusion", given)), names, names)
+        table = pd.DataFrame(given.confusion, given.classes, given.classes)
         right = format_percent(np.trace(table) / max(table.to_numpy().sum(), 1))
         shares = table.div(table.sum(axis=1).clip(lower=1), axis=0)
         sns.heatmap(
