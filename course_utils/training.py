@@ -33,15 +33,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from . import assets, checks, runtime
-from .datasets import Batches, ImageDataset
+from .datasets import ImageDataset
 from .datasets import batches as make_batches
+from .datasets.batches import Batches
 from .networks import Network, Preprocess
 
 __all__ = [
-    "Calibration", "Checkpoint",
-    "Evaluation", "Features", "History", "Mistake", "TrainedHead", "backbone_of",
-    "evaluate", "extract_features", "fit", "fit_head", "load_checkpoint",
-    "tutorial_cnn",
+    "Checkpoint", "Evaluation", "Features", "History", "backbone_of", "evaluate",
+    "extract_features", "fit", "fit_head", "load_checkpoint", "tutorial_cnn",
 ]  # fmt: skip
 
 #: Factor on the learning rate, given how much of the training is done (0 to 1).

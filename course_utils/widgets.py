@@ -7,7 +7,7 @@ page without a kernel shows something, and a stored notebook holds the figure an
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets
@@ -16,6 +16,7 @@ from IPython.display import DisplayHandle, display
 from PIL import Image
 
 from . import attribution, photos, plots
+from .attribution.quadrature import METHODS
 from .networks import Network
 
 __all__ = ["explore", "explore_integrated_gradients"]
@@ -90,12 +91,14 @@ def explore_integrated_gradients(
 ) -> None:
     """Display knobs for photograph, class, baseline, rule and steps of Integrated Gradients.
 
+    In the place of the photograph's name a path or an address can be typed.
+
     Parameters
     ----------
     network : Network
         The network to explain.
     photo : photograph
-        What to start with: anything that `load_photo` opens. Others can be chosen and uploaded.
+        What to start with: anything that `load_photo` opens.
     n_steps : int
         Gradients per attribution to start with.
     """
@@ -106,14 +109,12 @@ def explore_integrated_gradients(
         "black": lambda x: network.preprocess(Image.new("RGB", (224, 224))).expand_as(x),
         "blurred photograph": lambda x: gaussian_blur(x, 63, 16.0),
     }
-    latest = {"photo": photo, "upload": b"", "source": photo}
+    given = {} if isinstance(photo, str) else {"your photograph": photo}
+    names = [*given, *photos.photo_names("imagenet"), *photos.photo_names("skimage")]
+    first = next(iter(given), photo)
 
-    def draw(photo: Any, upload: Any, guess: int, baseline: str, rule: str, steps: int) -> Any:
-        for name, source in (("photo", photo), ("upload", uploaded_file(upload))):
-            if source and source is not latest[name] and source != latest[name]:
-                latest["source"] = source
-            latest[name] = source
-        x = network.preprocess(latest["source"])
+    def draw(photo: str, guess: int, baseline: str, rule: str, steps: int) -> Any:
+        x = network.preprocess(given.get(photo, photo))
         found = network.top_k(x, k=5)[0][guess - 1]
         result = attribution.integrated_gradients(
             network.model, x, found.index, baselines=baselines[baseline](x), n_steps=steps,
@@ -126,29 +127,9 @@ def explore_integrated_gradients(
             caption=f"{network.caption}. {steps} gradients, {rule}.", display=False,
         )  # fmt: skip
 
-    names = photos.photo_names("imagenet") + photos.photo_names("skimage")
-    first = (photo if isinstance(photo, str) else "your photograph", photo)
     explore(
-        draw, photo=ipywidgets.Dropdown(options=[first, *((n, n) for n in names if n != photo)]),
-        upload=ipywidgets.FileUpload(accept="image/*", description="your own photo"),
+        draw, photo=ipywidgets.Combobox(value=first, options=names, continuous_update=False),
         guess=[1, 2, 3, 4, 5], baseline=list(baselines),
-        rule=sorted(attribution.METHODS, key="gausslegendre".__ne__),
+        rule=sorted(METHODS, key="gausslegendre".__ne__),
         steps=[n_steps, *(n for n in (2, 5, 10, 20, 50, 100, 300) if n != n_steps)],
     )  # fmt: skip
-
-
-def uploaded_file(value: Any) -> bytes:
-    """Return the content of the last uploaded file, as ipywidgets 7 (Colab) and 8 hand it over.
-
-    Parameters
-    ----------
-    value : dict or tuple of dict
-        The value of a FileUpload: ``{name: {"content": bytes}}`` or ``({"content": memoryview},)``.
-
-    Returns
-    -------
-    bytes
-        Empty if nothing was uploaded.
-    """
-    files = list(value.values() if isinstance(value, Mapping) else value or ())
-    return bytes(files[-1]["content"]) if files else b""

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 
 from course_utils import assets, runtime
 from course_utils.assets import AssetUnavailable
-from course_utils.datasets import DATASETS, DatasetError, load_dataset
-from course_utils.datasets.layouts import Files, Listing, Record
+from course_utils.datasets import DatasetError, load_dataset
+from course_utils.datasets.layouts import DATASETS, Files, Listing, Record
 from course_utils.datasets.loading import draw, make_splits
 
 from torchvision import transforms
@@ -397,7 +397,11 @@ def test_mistakes_in_arguments_are_named(tmp_path):
         (("vegtables",), {}, "did you mean 'vegetables'"),
         (("vegetables", "both"), {}, "choose one of auto, real, embedded"),
         (("cifar10",), {"edition": "shortcut"}, "edition='shortcut' is unknown"),
-        (("vegetables",), {"edition": "other"}, "edition='other' is unknown: choose one of plain, shortcut"),
+        (
+            ("vegetables",),
+            {"edition": "other"},
+            "edition='other' is unknown: choose one of plain, shortcut",
+        ),
         (("vegetables", "real"), {"edition": "shortcut"}, "this copy is rendered"),
         (("vegetables", "embedded"), {"folder": tmp_path}, "this copy is rendered"),
         (("vegetables",), {"on_error": "ignore"}, "choose one of raise, skip"),

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from course_utils import archives, assets
-from course_utils.datasets import DATASETS, load_dataset
+from course_utils.datasets import load_dataset
+from course_utils.datasets.layouts import DATASETS
 
 FOLDER = Path(os.environ.get("COURSE_TEST_EMBEDDED") or assets.embedded_folder())
 EDITIONS = [(name, edition) for name, entry in DATASETS.items() for edition in entry.editions]

@@ -13,7 +13,6 @@ from PIL import Image
 from course_utils import runtime
 from course_utils.datasets import (
     Augment,
-    ImageTensors,
     batches,
     load_dataset,
 )
@@ -190,7 +189,7 @@ def test_generator_repeats_everything(images):
 
 def test_batches_visit_every_picture_once_an_epoch(images):
     labels = torch.arange(6)
-    loader = batches(ImageTensors(images, labels), 4, generator=torch.Generator().manual_seed(0))
+    loader = batches((images, labels), 4, generator=torch.Generator().manual_seed(0))
     epochs = []
     for _ in range(2):
         seen = list(loader)

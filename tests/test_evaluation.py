@@ -501,11 +501,11 @@ def test_bootstrap_agrees_with_scipy_and_is_seeded():
     values = RNG.exponential(size=40)
     ours = ev.bootstrap_interval(values, n_resamples=4000)
     reference = scipy.stats.bootstrap(
-        (values,), np.mean, method="percentile", n_resamples=4000
+        (values,), np.mean, method="percentile", n_resamples=4000, rng=1
     ).confidence_interval
     assert ours.value == values.mean()
-    assert ours.low == pytest.approx(reference.low, abs=0.02)
-    assert ours.high == pytest.approx(reference.high, abs=0.02)
+    assert ours.low == pytest.approx(reference.low, abs=0.04)
+    assert ours.high == pytest.approx(reference.high, abs=0.04)
     assert ev.bootstrap_interval(values, n_resamples=4000) == ours
     assert ev.bootstrap_interval(values, n_resamples=4000, seed=1) != ours
     assert ev.bootstrap_interval(values, np.median).value == np.median(values)

@@ -252,7 +252,7 @@ def test_settings_that_make_no_sense(changes, error, words):
 #: Layers that are deep and shallow, in and out of order, and written over by an in-place ReLU.
 LAYERS = {
     "squeezenet1_1": ("features.7", "features.0", "features.3.squeeze"),
-    "efficientnet_lite0": ("features.2", "features.0", "features.3"),
+    "efficientnet_lite0": ("blocks.2", "stem", "blocks.4"),
     "vgg19": ("features.0", "features.2", "features.11"),
     "resnet18": ("bn1", "layer1", "relu"),
     "mobilenet_v3_large": ("features.0.1", "features.3", "features.6"),

@@ -86,7 +86,7 @@ def test_every_photograph_opens_and_is_described():
 def test_names_can_be_chosen():
     assert "bald_eagle" in photo_names("imagenet")
     assert "chelsea" not in photo_names("imagenet")
-    with pytest.raises(ValueError, match="No group 'imgnet'.*imagenet"):
+    with pytest.raises(ValueError, match="group='imgnet' is unknown: did you mean 'imagenet'"):
         photo_names("imgnet")
 
 

@@ -10,10 +10,9 @@ For everything else use Captum itself.
 from .deeplift import deeplift
 from .gradcam import grad_cam
 from .paths import PathAttribution, integrated_gradients, path_gradients
-from .quadrature import METHODS, quadrature
+from .quadrature import quadrature
 
 __all__ = [
-    "METHODS",
     "PathAttribution",
     "deeplift",
     "grad_cam",

@@ -8,12 +8,11 @@ The copy that comes with the course has the folder layout of the real one, so on
 both; beside it lie what only a renderer can know: masks of the parts, scenes, interventions.
 """
 
-from .batches import Augment, Batches, batches
-from .images import DatasetSplits, ImageDataset, ImageTensors, Pairs
-from .layouts import DATASETS, DatasetError
+from .batches import Augment, batches
+from .images import DatasetSplits, ImageDataset
+from .layouts import DatasetError
 from .loading import load_dataset
 
 __all__ = [
-    "DATASETS", "Augment", "Batches", "DatasetError", "DatasetSplits", "ImageDataset",
-    "ImageTensors", "Pairs", "batches", "load_dataset",
+    "Augment", "DatasetError", "DatasetSplits", "ImageDataset", "batches", "load_dataset",
 ]  # fmt: skip

@@ -82,12 +82,6 @@ class InterventionEffect:
     test: PermutationTest
     score: Score
 
-    def __str__(self) -> str:
-        return (
-            f"{self.score} {self.before.mean():.3g} -> {self.after.mean():.3g}: changes by "
-            f"{self.mean}, p = {self.test.p_value:.2g}; falls in {np.mean(self.change < 0):.0%}"
-        )
-
 
 def intervention_effect(
     model: Forward, originals: Tensor, changed: Tensor, target: Target, *, score: Score = "logit"

@@ -19,8 +19,7 @@ from .bundled import efficientnet_lite0_state_dict as _efficientnet_weights
 from .bundled import squeezenet1_1_state_dict as _squeezenet_weights
 from .efficientnet_lite import efficientnet_lite0
 
-__all__ = ["NETWORKS", "Layers", "Network", "Prediction"]
-__all__ += ["Preprocess", "load_network"]
+__all__ = ["Network", "Prediction", "load_network"]
 
 
 class Layers(NamedTuple):
@@ -75,8 +74,7 @@ NETWORKS: dict[str, Architecture] = {
         partial(_torchvision_model, "squeezenet1_1"), bundled=_squeezenet_weights),
     "efficientnet_lite0": Architecture(
         "EfficientNet-Lite0",
-        Layers("features.8", "classifier.1", "features.3",
-               ("features.0", "features.2", "features.3", "features.4")),
+        Layers("head", "classifier", "blocks.4", ("stem", "blocks.2", "blocks.4", "blocks.7")),
         efficientnet_lite0, bundled=_efficientnet_weights, mean=(0.498,) * 3, std=(0.502,) * 3),
     "mobilenet_v3_large": Architecture(
         "MobileNetV3-Large",

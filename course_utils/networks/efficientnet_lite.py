@@ -9,6 +9,7 @@ where the shape allows.
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict
 
 from torch import nn
 
@@ -35,4 +36,15 @@ def efficientnet_lite0(classes: int = 1000) -> nn.Module:
             kernel, module.padding = module.kernel_size[0], (0, 0)
             pad = nn.ZeroPad2d(((kernel - 2) // 2, (kernel - 1) // 2) * 2)
             model.set_submodule(name, nn.Sequential(pad, module))
-    return model
+    stem, *stages, head = model.features
+    return nn.Sequential(
+        OrderedDict(
+            stem=stem,
+            blocks=nn.Sequential(*(block for stage in stages for block in stage)),
+            head=head,
+            pool=model.avgpool,
+            flatten=nn.Flatten(),
+            dropout=model.classifier[0],
+            classifier=model.classifier[1],
+        )
+    )
