@@ -243,13 +243,12 @@ def check_outputs(outputs: Any, n_images: int) -> Tensor:
 
 def _advise_wrapper(outputs: Any) -> str:
     """Show the lines that make a module of a network that returns something else."""
-    pick = ".logits"
     if isinstance(outputs, dict):
         pick = f"[{next((k for k, v in outputs.items() if isinstance(v, Tensor)), 'logits')!r}]"
-    elif isinstance(outputs, list | tuple):
-        pick = "[0]"
     elif isinstance(outputs, Tensor):
         pick = "[:, None]" if outputs.ndim < 2 else ".flatten(2).mean(2)"
+    else:
+        pick = "[0]" if isinstance(outputs, list | tuple) else ".logits"
     return (
         "Wrap it in a module that returns the scores, and explain that one:\n"
         "    class Scores(torch.nn.Sequential):\n"

@@ -87,7 +87,7 @@ def _problem(answer: Any, expected: Any, rtol: float, atol: float) -> str | None
         return None
     if wanted.ndim == 0:
         return f"expected {float(wanted):.6g}, got {float(found):.6g}"
-    place = tuple(int(i) for i in np.argwhere(off)[0])
+    place = tuple(np.argwhere(off)[0].tolist())
     return (
         f"{int(off.sum())} of {found.size} values differ; the first is at {place}, "
         f"expected {wanted[place]:.6g}, got {found[place]:.6g}"

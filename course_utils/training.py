@@ -91,12 +91,11 @@ class History:
         why = " (interrupted)" * self.interrupted
         if self.best_epoch is None:
             return f"no finished epoch{why}"
-        plural = "s" * (len(self.epochs) > 1)
-        text = f"{len(self.epochs)} epoch{plural} in {sum(self.seconds):.1f} s{why}; "
-        text += f"training accuracy {self.train_accuracy[-1]:.1%}"
-        if self.validation_accuracy:
-            score = f"{self.validation_accuracy[self.best_epoch - 1]:.1%}"
-            text += f"; validation accuracy {score} in epoch {self.best_epoch}, the best"
+        epochs = f"{len(self.epochs)} epoch{'s' * (len(self.epochs) > 1)}"
+        text = f"{epochs} in {sum(self.seconds):.1f} s{why}"
+        text += f"; training accuracy {self.train_accuracy[-1]:.1%}"
+        for score in self.validation_accuracy[self.best_epoch - 1 : self.best_epoch]:
+            text += f"; validation accuracy {score:.1%} in epoch {self.best_epoch}, the best"
         return text + ", restored" * self.restored
 
 
@@ -768,12 +767,10 @@ def load_checkpoint(name: str, *, device: Device = None) -> Checkpoint:
     from safetensors import safe_open
 
     path = assets.course_file("checkpoints") / f"{name}.safetensors"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-    if digest is None or digest != CHECKPOINTS.get(name):
-        advice = f"({', '.join(CHECKPOINTS)}): clone or install the course again"
-        raise RuntimeError(
-            f"{path} is missing, or not the file that comes with the course {advice}"
-        )
+    known = CHECKPOINTS[checks.one_of("name", name, CHECKPOINTS)]
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != known:
+        advice = "clone or install the course again"
+        raise RuntimeError(f"{path} is missing, or not the course's own file: {advice}")
     with safe_open(path, framework="pt") as file:
         details = json.loads(file.metadata()["course"])
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

@@ -319,3 +319,61 @@ def test_training_learns_nothing_about_what_made_its_inputs():
     with torch.no_grad():
         cu.fit(head, [(features, LABELS)], epochs=2, device="cpu", progress=False)
     assert backbone.weight.grad is None
+
+
+# ---------------------------------------------------------------------------- optimization
+
+
+def improved(model, inputs, **options):
+    """Raise the score of class 1 for three steps, of each picture by itself."""
+    settings = {"steps": 3, "lr": 0.1, "minimize": False, "progress": False, **options}
+    return cu.optimize(lambda pictures: model(pictures)[:, 1], inputs, **settings)
+
+
+@quickly
+@given(model=networks, how=st.sampled_from(["channels last", "strided", "expanded", "grad"]))
+def test_pictures_are_improved_alike_alone_in_a_batch_and_in_every_format(model, how):
+    model.eval().double()
+    inputs = images(3, 12, torch.float64)
+    given_ = {
+        "channels last": lambda: inputs.contiguous(memory_format=torch.channels_last),
+        "strided": lambda: inputs.repeat_interleave(2, 3)[..., ::2],
+        "expanded": lambda: inputs[:1].expand(3, -1, -1, -1),
+        "grad": lambda: inputs.clone().requires_grad_() * 1,
+    }[how]()
+    before = given_.detach().clone()
+    together = improved(model, given_)
+    alone = [improved(model, picture[None]) for picture in before]
+    torch.testing.assert_close(together.best, torch.cat([one.best for one in alone]))
+    torch.testing.assert_close(together.value, torch.cat([one.value for one in alone]))
+    assert torch.equal(given_.detach(), before)
+
+
+@quickly
+@given(moment=st.integers(1, 1200), error=st.sampled_from([None, RuntimeError("no")]))
+def test_improving_pictures_leaves_the_network_alone(moment, error):
+    model = Drawn(nn.ReLU, nn.Identity, True, 0).eval()
+    model.head.weight.grad = torch.ones_like(model.head.weight)
+    improved(model, images(1, 12))  # the first optimizer imports much
+    inputs = images(2, 12)
+    before = state_of(model, inputs)
+
+    def refuse(_picture):
+        if error is not None:
+            raise error
+
+    with interrupted_at(moment), contextlib.suppress(RuntimeError):
+        improved(model, inputs, constrain=lambda picture: refuse(picture) or picture)
+    assert state_of(model, inputs) == before
+
+
+@quickly
+@given(network=networks)
+def test_a_backbone_is_a_frozen_copy(network):
+    before = state_of(network)
+    backbone = cu.backbone_of(as_network(network.train()))
+    assert not any(module.training for module in backbone.modules())
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+    features = backbone(images(2, 12))
+    torch.testing.assert_close(network.head(features), copy.deepcopy(network).eval()(images(2, 12)))
+    assert state_of(network) == before

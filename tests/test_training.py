@@ -780,9 +780,9 @@ def test_course_checkpoint_is_checked(damage, tmp_path, monkeypatch):
     if damage == "changed":
         (tmp_path / f"{name}.safetensors").write_bytes(data)
     monkeypatch.setattr(training.assets, "course_file", lambda _: tmp_path)
-    with pytest.raises(RuntimeError, match="missing, or not the file"):
+    with pytest.raises(RuntimeError, match="missing, or not the course"):
         load_checkpoint(name)
-    with pytest.raises(RuntimeError, match="cifar10_tutorial_cnn"):
+    with pytest.raises(ValueError, match="choose one of cifar10_tutorial_cnn"):
         load_checkpoint("lenet")
 
 

@@ -318,7 +318,7 @@ def load_network(
     return Network(
         name=used,
         requested=name,
-        model=_assemble(used, state, origin).to(target),
+        model=_assemble(used, state).to(target),
         preprocess=Preprocess(architecture.mean, architecture.std, target),
         labels=list(SqueezeNet1_1_Weights.IMAGENET1K_V1.meta["categories"]),
         layers=architecture.layers,
@@ -335,16 +335,11 @@ def _find_weights(name: str, source: str) -> tuple[dict[str, Tensor], str]:
     return torch.load(path, map_location="cpu", weights_only=True), str(path)
 
 
-def _assemble(name: str, state: dict[str, Tensor], origin: str) -> nn.Module:
+def _assemble(name: str, state: dict[str, Tensor]) -> nn.Module:
     """Build the network around its weights (none are drawn at random on the way), frozen."""
     with torch.device("meta"):
         model = NETWORKS[name].build()
-    try:
-        model.load_state_dict(state, assign=True)
-    except (RuntimeError, TypeError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        message = f"The weights from {origin} do not fit {NETWORKS[name].title}: {reason}"
-        raise ValueError(message) from error
+    model.load_state_dict(state, assign=True)
     return model.requires_grad_(False).eval()
 
 
