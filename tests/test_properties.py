@@ -54,6 +54,11 @@ MEASURE = {
             model, inputs, MAPS.expand(len(inputs), -1, -1), target, fractions=[0, 0.3, 1]
         ).scores
     ),
+    "ROAD": lambda model, inputs, target: torch.from_numpy(
+        ev.METRICS["ROAD"](
+            MAPS.expand(len(inputs), -1, -1), model=model, images=inputs, target=target
+        )
+    )[:, None],
     "top_k": probabilities,
     "features_of": lambda model, inputs, target: cu.features_of(model, ["layer", "second"])(inputs)[
         "second"
@@ -67,8 +72,8 @@ MEASURE = {
 }
 each_measure = pytest.mark.parametrize("measure", MEASURE.values(), ids=MEASURE)
 #: Those that read one class, and those whose result is a sum or a product of weights.
-TARGETED = {name: MEASURE[name] for name in ("intervention_effect", "deletion_curve")}
-LINEAR = {MEASURE[name] for name in ("intervention_effect", "extract_features")}
+TARGETED = {name: MEASURE[name] for name in ("intervention_effect", "deletion_curve", "ROAD")}
+LINEAR = {MEASURE[name] for name in ("intervention_effect", "extract_features", "ROAD")}
 #: Those that let a network compute in half precision by itself, as it may while it is trained.
 MEASURED_AS_TRAINED = {MEASURE[name] for name in ("evaluate", "extract_features")}
 pytestmark = [
