@@ -44,7 +44,7 @@ def one_of(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     choices = list(allowed)
     if value in choices:
         return value
-    among = ", ".join(map(str, choices[:40])) + (", …" if len(choices) > 40 else "")
+    among = ", ".join(filter(None, map(str, choices[:40]))) + ", …" * (len(choices) > 40)
     near = " or ".join(map(repr, closest(value, choices)))
     hint = f"did you mean {near}?" if near else f"choose one of {among}"
     raise ValueError(f"{name}={value!r} is unknown: {hint}")

@@ -783,9 +783,9 @@ def test_grad_cam_stores_nothing_before_the_layer():
 @pytest.mark.parametrize(
     ("layer", "error", "message"),
     [
-        ("missing", ValueError, "or its name: one of stem, norm"),
+        ("missing", ValueError, "choose one of stem, norm"),
         ("", ValueError, "feature maps"),
-        (nn.Conv2d(3, 3, 1), ValueError, "a module of the model"),
+        (nn.Conv2d(3, 3, 1), ValueError, "unknown: choose one of stem, norm"),
         ("act", ValueError, "it was 2 times"),
         ("head", ValueError, r"feature maps \(N, K, H, W\).*not \(2, 5\)"),
     ],

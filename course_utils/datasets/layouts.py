@@ -348,7 +348,9 @@ def _read_table(data: bytes, given: str) -> list[tuple[int, str, str]]:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("cp1252", "replace")  # as Excel writes it
-    announced, text = re.fullmatch("(sep=.*\n)?(.*)", re.sub("\r\n?", "\n", text), re.S).groups()
+    announced, text = re.fullmatch(
+        "(sep=[^\n]*\n)?(.*)", re.sub("\r\n?", "\n", text), re.S
+    ).groups()
     header = text.partition("\n")[0]
     separator = max(",;\t", key=header.count)
     try:
