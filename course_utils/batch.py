@@ -284,8 +284,9 @@ def explain(
         For an unknown network, method or target, or settings that the method does not have.
     """
     found, out = _find(pictures), Path(out).expanduser().absolute()
-    shards = [found[i : i + shard_size] for i in range(0, len(found), shard_size or 1)]
-    checks.check_chunk_size(shard_size)
+    if shard_size < 1:
+        raise ValueError(f"shard_size must be at least 1, got {shard_size!r}")
+    shards = [found[i : i + shard_size] for i in range(0, len(found), shard_size)]
     network = load_network(network) if isinstance(network, str) else network
     if isinstance(target, str):
         target = int(target) if target.isdigit() else network.index_of(target)

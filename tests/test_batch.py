@@ -196,7 +196,7 @@ def test_folders_patterns_and_names_are_found_once_each(tmp_path: Path):
         ({"target": "z"}, ValueError, "'z'"),
         ({"target": 9}, IndexError, "9 is out of range"),
         ({"shard_size": 0}, ValueError, "at least 1"),
-        ({"network": "resnet"}, ValueError, "No network"),
+        ({"network": "resnet"}, ValueError, "did you mean 'resnet18'"),
     ],
 )
 def test_mistakes_are_met_at_the_border(options, error, message, tmp_path: Path):
