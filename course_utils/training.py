@@ -68,8 +68,8 @@ class History:
         lowest loss); without validation the last one. None if no epoch was finished.
     restored : bool
         Whether the model was given back its weights of `best_epoch`.
-    interrupted : bool
-        Why there are fewer epochs than asked for: the user.
+    stopped_early, interrupted : bool
+        Why there are fewer epochs than asked for: no better one within `patience`, or the user.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -79,6 +79,7 @@ class History:
     seconds: list[float] = field(default_factory=list)
     best_epoch: int | None = None
     restored: bool = False
+    stopped_early: bool = False
     interrupted: bool = False
 
     @property
@@ -88,7 +89,7 @@ class History:
 
     def __str__(self) -> str:
         """Summarise in one line."""
-        why = " (interrupted)" * self.interrupted
+        why = " (interrupted)" * self.interrupted + " (stopped early)" * self.stopped_early
         if self.best_epoch is None:
             return f"no finished epoch{why}"
         epochs = f"{len(self.epochs)} epoch{'s' * (len(self.epochs) > 1)}"
@@ -124,6 +125,7 @@ def fit(
     optimizer: Rule | None = None,
     learning_rate: float | None = None,
     schedule: str | Schedule | None = None,
+    patience: int | None = None,
     seed: int | None = None,
     device: Device = None,
     progress: bool = True,
@@ -151,6 +153,8 @@ def fit(
         Of Adam; default 0.001. Other optimizers have their own.
     schedule : {"cosine", "one_cycle"} or callable, optional
         Factor on the learning rate as a function of how much of the training is done, 0 to 1.
+    patience : int, optional
+        Stop when so many epochs in a row were not better than the best.
     seed : int, optional
         Seed all generators first: the same call then gives the same weights on one machine.
     device : str or torch.device, optional
@@ -190,8 +194,8 @@ def fit(
     True
     """
     _device_of(model)  # refuses what is no module
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1, got {epochs!r}")
+    if epochs < 1 or (patience is not None and (patience < 1 or validation is None)):
+        raise ValueError("epochs and patience must be at least 1, and patience needs validation")
     if isinstance(schedule, str):
         schedule = SCHEDULES[checks.one_of("schedule", schedule, SCHEDULES)]
     history, count = History(), operator.length_hint(batches, 0)
@@ -245,6 +249,9 @@ def fit(
                     history.best_epoch = epoch
                 history.seconds.append(time.perf_counter() - start)
                 bar.set_description(f"{where}/{epochs}, accuracy {accuracy:.1%}", refresh=False)
+                if patience is not None and epoch - history.best_epoch >= patience:
+                    history.stopped_early = epoch < epochs
+                    break
         except KeyboardInterrupt:
             history.interrupted = True
         except BaseException:

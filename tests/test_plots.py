@@ -241,8 +241,15 @@ def test_attributions_may_have_gradients_and_any_precision():
     np.testing.assert_allclose(second, first, atol=0.1)
 
 
-def test_channels_are_added_up():
-    np.testing.assert_allclose(plots.to_map(SIGNED), SIGNED.sum(axis=0))
+@pytest.mark.parametrize(
+    ("reduce", "expected"),
+    [
+        ("sum", SIGNED.sum(axis=0)),
+        ("max", SIGNED.max(axis=0)),
+    ],
+)
+def test_channels_are_reduced_as_said(reduce, expected):
+    np.testing.assert_allclose(plots.to_map(SIGNED, reduce=reduce), expected)
 
 
 class Result:

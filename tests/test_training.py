@@ -169,6 +169,16 @@ def test_best_epoch_is_restored():
     assert same(copy_of(model), weights[2])
 
 
+def test_early_stopping():
+    model = small()
+    scores = [0.5, 0.8, 0.7, 0.79, 0.6, 0.9]
+    history = fit(model, cut(points()), scripted(model, scores), epochs=6, patience=3)
+    assert history.stopped_early
+    assert len(history.epochs) == 5, "three epochs in a row not better than the second"
+    assert history.best_epoch == 2
+    assert "stopped early" in str(history)
+
+
 def test_interruption_keeps_the_best_so_far():
     model, weights = small(), []
     data = cut(points())
@@ -516,6 +526,7 @@ def test_optimizer_gets_only_what_learns():
     ("arguments", "error", "message"),
     [
         ({"epochs": 0}, ValueError, "at least 1"),
+        ({"patience": 2}, ValueError, "patience needs validation"),
         ({"schedule": "cosin"}, ValueError, "did you mean 'cosine'"),
         ({"optimizer": torch.optim.SGD([nn.Parameter(torch.ones(1))])}, ValueError, "parameters"),
         (

@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from ..checks import one_of
 from . import style
-from .arrays import to_image, to_map, to_mask
+from .arrays import Reduce, to_image, to_map, to_mask
 from .canvas import CourseFigure, finish
 
 #: Which maps share their colour scale: all unless one goes blank, those in a row, or none.
@@ -26,8 +26,8 @@ Scale = Literal["auto", "row", "each"]
 _BLANK = 0.02
 #: Opacity of the strongest values over a photograph; smoothing in pixels of a map of 224.
 _OPACITY, _SMOOTH = 0.9, 1.5
-#: Inches: the widest panel, and between panels.
-_WIDE, _GAP = 2.7, 0.16
+#: Inches: the narrowest and the widest panel, and between panels.
+_NARROW, _WIDE, _GAP = 1.65, 2.7, 0.16
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ class _Cell:
 
     limit, signed, clipped, coarse, overlay = 1.0, False, False, False, 0.0
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: Panel, reduce: Reduce) -> None:
         self.title, self.notes = panel.title, [panel.note]
         self.name = " ".join((panel.name or panel.title or "without a title").split())
         self.has_map = panel.values is not None
         self.picture = to_image(panel.image) if panel.image is not None else None
-        self.values = to_map(panel.values, self.name) if self.has_map else self.picture
+        self.values = to_map(panel.values, self.name, reduce) if self.has_map else self.picture
         if self.values is None:
             raise ValueError(f"panel {self.name!r}: expected an image or values, got neither")
         self.shape = (self.values if self.picture is None else self.picture).shape[:2]
@@ -132,8 +132,8 @@ class _Cell:
 
 def show_grid(
     rows: Sequence[Sequence[Panel | None]], *, row_titles: Sequence[str] | None = None,
-    scale: Scale = "auto", clip_percentile: float = 100, quantity: str = "attribution",
-    **words: Any
+    scale: Scale = "auto", clip_percentile: float = 100, reduce: Reduce = "sum",
+    quantity: str = "attribution", panel_width: float = _WIDE, **words: Any
 ) -> CourseFigure:  # fmt: skip
     """Show rows of pictures and maps, aligned, with their scale stated.
 
@@ -153,8 +153,12 @@ def show_grid(
     clip_percentile : float
         Colours saturate at this percentile of |values| (of all maps that share the scale) instead
         of at the largest; the figure says so.
+    reduce : "sum" or "max"
+        What becomes of an attribution's channels, see `to_map`.
     quantity : str
         What the colours measure, for the colour bar's label: "contribution to the logit".
+    panel_width : float
+        In inches, at least 1.65; less where the row would be wider than the page.
     **words
         title, caption, alt, display: as everywhere in `plots`.
 
@@ -167,12 +171,12 @@ def show_grid(
     ValueError
         If a map holds NaN or does not fit its picture, or there are not as many rows as titles.
     """
-    cells = [[panel and _Cell(panel) for panel in row] for row in rows]
+    cells = [[panel and _Cell(panel, reduce) for panel in row] for row in rows]
     shown = [cell for row in cells for cell in row if cell]
     if not shown:
         raise ValueError("expected at least one panel, got none")
     used = _set_scales(cells, scale, clip_percentile)
-    fig, maps = _lay_out(cells, row_titles), [cell for cell in shown if cell.has_map]
+    fig, maps = _lay_out(cells, row_titles, panel_width), [cell for cell in shown if cell.has_map]
     alt = f"Rows: {', '.join(row_titles)}. " if row_titles else ""
     for kind in (False, True):
         names = dict.fromkeys(cell.name for cell in shown if cell.has_map == kind)
@@ -211,14 +215,16 @@ def _set_scales(cells: list[list[_Cell | None]], scale: Scale, percentile: float
     return scale
 
 
-def _lay_out(cells: list[list[_Cell | None]], row_titles: Sequence[str] | None) -> CourseFigure:
+def _lay_out(
+    cells: list[list[_Cell | None]], row_titles: Sequence[str] | None, panel_width: float
+) -> CourseFigure:
     """Draw all panels; the figure has the size that their pictures and words need."""
     ncols = max(len(row) for row in cells)
     titles = [style.wrap(title, 1.3, style.SIZE_PANEL) for title in row_titles or []]
     letters = max((len(line) for title in titles for line in title.split("\n")), default=0)
     left = letters * 0.68 * style.SIZE_PANEL / 72 + 0.1
     room = (style.WIDTH - left - 0.2) / ncols - _GAP
-    width = min(room, _WIDE)
+    width = min(room, max(panel_width, _NARROW))
     # titles break at blanks only: if their longest word is too wide, all of them become smaller
     words = " ".join(cell.title for row in cells for cell in row if cell).split()
     longest = max(map(len, words), default=1) * style.BOLD_LETTER * style.SIZE_PANEL / 72
@@ -290,7 +296,7 @@ def show_attributions(
         Panels in a row, the image included; at most 5.
     image_title : str
     **options
-        scale, clip_percentile, quantity, title, caption, alt, display: as in `show_grid`.
+        scale, clip_percentile, reduce, quantity, title, caption, alt, display: as in `show_grid`.
 
     Returns
     -------
@@ -340,7 +346,7 @@ def show_gallery(
     ncols : int, optional
         Pictures in a row; at most 5.
     **options
-        title, caption, alt, display: as in `show_grid`.
+        panel_width, title, caption, alt, display: as in `show_grid`.
 
     Returns
     -------
