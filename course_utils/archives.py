@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import stat
@@ -34,7 +35,11 @@ def _entries(path: Path) -> Iterator[tuple[str, int, bool, Opener]]:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
-                yield info.filename, info.file_size, plain, functools.partial(archive.open, info)
+                name = info.filename
+                if not info.flag_bits & 0x800:  # macOS writes UTF-8 without saying so
+                    with contextlib.suppress(UnicodeError):
+                        name = name.encode("cp437").decode()
+                yield name, info.file_size, plain, functools.partial(archive.open, info)
     else:
         kinds = ".zip, .tar, .tar.gz, .tar.bz2 or .tar.xz"
         raise ValueError(f"it is no {kinds} (pack the folder as .zip), or damaged or incomplete")

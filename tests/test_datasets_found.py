@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -157,6 +158,34 @@ def test_accents_in_either_unicode_form(table, disk, packed, tmp_path):
     path = tmp_path / "v"
     path = put(path, _made.pack(files)) if packed else _made.write(path, files)
     assert count(load(path)) == 24
+
+
+def test_accents_that_macos_packs_without_saying_how(tmp_path):
+    """Finder writes names in UTF-8, without the flag of the zip format that says so."""
+    files = {n.replace("train_images", "train_imagesZZ"): d for n, d in _made.vegetables(8).items()}
+    table = files.pop(f"{ROOT}train.csv").decode().replace("_images/", "_imagesé/")
+    files[f"{ROOT}train.csv"] = table.encode()
+    stored = io.BytesIO()
+    with zipfile.ZipFile(stored, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    path = put(tmp_path / "v.zip", stored.getvalue().replace(b"_imagesZZ/", "_imagesé/".encode()))
+    with zipfile.ZipFile(path) as archive:
+        assert not any("é" in name for name in archive.namelist())
+    assert count(load(path)) == 24
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
+    folder, scan = _made.write(tmp_path / "s", _made.smoking()), os.scandir
+
+    def scandir(path):
+        if str(path).endswith("Testing"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(DatasetError, match="Permission denied.*Testing"):
+        load(folder, "smoking")
 
 
 def test_a_file_that_is_there_twice_is_refused(tmp_path):

@@ -188,7 +188,12 @@ def _found_in(path: Path) -> Iterator[tuple[str, Path | bytes | Exception]]:
                     yield name, file.read()
             except Exception as error:  # one damaged picture does not spoil the others
                 yield name, error
-    for folder, inside, names in os.walk(path, followlinks=True):
+        return
+
+    def refuse(error: OSError) -> None:  # by itself it would pass over what it cannot read
+        raise error
+
+    for folder, inside, names in os.walk(path, followlinks=True, onerror=refuse):
         inside[:] = [name for name in inside if not archives.CLUTTER.search(name)]
         files = [Path(folder, name) for name in names]
         yield from ((str(file.relative_to(path)), file) for file in files)
