@@ -55,18 +55,18 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> No
 
 
 def plot_convergence(
-    results: Mapping[str, tuple[Any, Any]], *,
+    results: Mapping[str, tuple[Any, Any]], *, xlabel: str = "gradient evaluations",
     ylabel: str = "completeness error, share of score difference", **words: Any
 ) -> CourseFigure:  # fmt: skip
-    """Show how errors fall with the number of gradient evaluations, on logarithmic axes.
+    """Show how errors fall with the number of gradients or calls, on logarithmic axes.
 
     Parameters
     ----------
     results : mapping of name to (n_evaluations, errors)
         n_evaluations (n,); errors (n,) or (runs, n), positive. Lines are medians over runs, bands
         hold the middle half of them.
-    ylabel : str
-        What the errors are.
+    xlabel, ylabel : str
+        What is counted, and what the errors are.
     **words
         title, caption, alt, display: as everywhere in `plots`.
 
@@ -92,7 +92,6 @@ def plot_convergence(
         first, last = (style.format_number(middle[place], 2) for place in (0, -1))
         said.append(f"{name} {first} at {x[0]:g}, {last} at {x[-1]:g}")
         most = max(most, len(runs))
-    xlabel = "gradient evaluations"
     axes.set(xlabel=xlabel, ylabel=style.wrap(ylabel, 3.6, style.SIZE_TEXT))
     axes.set(xscale="log", yscale="log")
     axes.set_xticks(x, [f"{value:,.0f}" for value in x])
