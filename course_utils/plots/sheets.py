@@ -36,10 +36,10 @@ def draw_pair(image: Any, values: Any, words: str = "", side: int = 224) -> Imag
     colors = style.overlay_colors(signed, 0.9)((values / limit + signed) / (1 + signed))
     grey = 0.36 + 0.6 * (picture @ np.array([0.299, 0.587, 0.114]))[..., None]
     both = np.hstack([picture, grey + (colors[..., :3] - grey) * colors[..., 3:]])
-    page = Image.new("RGB", (2 * side, side + 58), style.PAPER)
+    page = Image.new("RGB", (2 * side, side + 70), style.PAPER)
     page.paste(Image.fromarray((255 * both).round().astype("uint8")).resize((2 * side, side)))
     words += f"colours {'±' if signed else '0 to '}{limit:.2g}"
-    options = {"fill": style.INK, "font": ImageFont.load_default(12), "spacing": 3}
+    options = {"fill": style.INK, "font": ImageFont.load_default(15), "spacing": 3}
     ImageDraw.Draw(page).multiline_text((2, side + 4), words, **options)
     return page
 
