@@ -144,9 +144,9 @@ def _shard(
         shape = maps.shape[1:]
     facts = {"rows": len(table), "skipped": skipped, "files": files, "shape": shape}
     table = table.replace_schema_metadata({"run": json.dumps(facts)})
-    options = {"use_dictionary": False, "use_byte_stream_split": ["map.list.element"]}
-    options |= {"compression": "zstd", "write_statistics": False}
-    _write(path, lambda file: pq.write_table(table, file, **options))
+    how = {"use_dictionary": False, "write_statistics": False, "compression": "zstd"}
+    how["use_byte_stream_split"] = ["map.list.element"]
+    _write(path, lambda file: pq.write_table(table, file, **how))
     return {**_finished(path), "kept": 0}
 
 
@@ -172,9 +172,8 @@ def _finished(path: Path) -> dict[str, Any] | None:
         facts = json.loads(pq.read_schema(pa.BufferReader(content)).metadata[b"run"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    own = {"file": f"shards/{path.name}", "sha256": hashlib.sha256(content).hexdigest()}
-    whole = all((path.parents[1] / file).is_file() for file in facts["files"])
-    return facts | own if whole else None
+    facts |= {"file": f"shards/{path.name}", "sha256": hashlib.sha256(content).hexdigest()}
+    return facts if all((path.parents[1] / file).is_file() for file in facts["files"]) else None
 
 
 def _write(path: Path, save: Callable[[Any], Any]) -> None:
@@ -288,13 +287,11 @@ def explain(
         raise ValueError(f"shard_size must be at least 1, got {shard_size!r}")
     shards = [found[i : i + shard_size] for i in range(0, len(found), shard_size)]
     network = load_network(network) if isinstance(network, str) else network
-    if isinstance(target, str):
-        target = int(target) if target.isdigit() else network.index_of(target)
+    target = network.index_of(target) if isinstance(target, str) else target
     method, settings, about = _describe(network, method, settings or {})
     about |= {"target": target, "shard_size": shard_size, "figures": figures}
     identity, threads = json.dumps(about, sort_keys=True), torch.get_num_threads()
-    how = (network, method, settings, target)
-    run = functools.partial(_shard, how, out, identity, figures)
+    run = functools.partial(_shard, (network, method, settings, target), out, identity, figures)
     try:
         for folder in ("shards", "figures", "sheets"):
             (out / folder).mkdir(parents=True, exist_ok=True)
@@ -305,13 +302,13 @@ def explain(
                 advice = "choose another folder, or delete it"
                 raise BatchError(f"{out} holds another run, with {', '.join(other)}: {advice}")
             _write(path, lambda file: file.write(identity.encode()))
-            at_once = threads if network.device.type == "cpu" else 1
-            return _finish(out, about, _work(run, shards, at_once, workers, scheduler))
+            pool = (threads if network.device.type == "cpu" else 1, workers, scheduler)
+            return _finish(out, about, _work(run, shards, *pool))
     except OSError as error:
-        busy = isinstance(error, filelock.Timeout)
-        problem = "another run is writing there" if busy else error.strerror or error
+        busy = isinstance(error, filelock.Timeout) and "another run is writing there"
         advice = "what is finished stays; mend it (space? permission?) and run the same again"
-        raise BatchError(f"{out} cannot be written ({problem}): {advice}") from error
+        problem = f"{out} cannot be written ({busy or error.strerror or error})"
+        raise BatchError(f"{problem}: {advice}") from error
     finally:
         torch.set_num_threads(threads)
 
@@ -319,8 +316,8 @@ def explain(
 def _find(pictures: Any) -> list[tuple[str, PhotoSource]]:
     """Return names and pictures, in order and once each."""
     found = dict(pictures) if isinstance(pictures, Mapping) else {}
-    one = isinstance(pictures, str | os.PathLike)
-    for given in [] if found else map(os.fspath, [pictures] if one else pictures):
+    pictures = [pictures] if isinstance(pictures, str | os.PathLike) else pictures
+    for given in [] if found else map(os.fspath, pictures):
         path, names = Path(given).expanduser(), [given]
         if path.is_dir() and given not in PHOTOS:
             names = sorted(str(file) for file in path.rglob("*") if is_picture(file.name))
@@ -366,8 +363,7 @@ def _work(run: Any, shards: list, threads: int, workers: int, scheduler: str | N
             run = stack.enter_context(client).scatter(run, broadcast=True)
             pool = client.get_executor(pure=False)
         bar, results = stack.enter_context(runtime.progress(total=sum(map(len, shards)))), []
-        runs, numbers = [run] * len(shards), range(len(shards))
-        for facts in pool.map(operator.call, runs, numbers, shards):
+        for facts in pool.map(operator.call, [run] * len(shards), range(len(shards)), shards):
             bar.update(facts["rows"] + len(facts["skipped"]))
             results.append(facts)
         return results
@@ -399,7 +395,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--method", choices=METHODS, default="ig")
     add("--out", required=True, metavar="FOLDER")
     add("--settings", type=json.loads, metavar="JSON", help="of the method: '{\"n_steps\": 99}'")
-    add("--target", metavar="CLASS", help="name or index of a class; default: what is predicted")
+    add("--target", type=lambda text: int(text) if text.isdigit() else text, metavar="CLASS")
     add("--no-figures", dest="figures", action="store_false")
     add("--workers", type=int, default=0, metavar="N", help="Dask worker processes, here")
     add("--scheduler", metavar="tcp://…", help="address of a running Dask scheduler")
