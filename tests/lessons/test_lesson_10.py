@@ -97,9 +97,10 @@ def test_the_odd_one_is_the_most_unlike(lesson):
     assert found[8] > 0.5 > found[:8].max()
 
 
-def test_ranks_of_classes(lesson):
-    by_class = pd.DataFrame({"x": np.arange(8.0) ** 2, "y": -np.arange(8.0)})
-    lesson["by_class"] = by_class.assign(alone=np.arange(8.0))
-    (up, p), (down, _) = lesson["ranks"]("x"), lesson["ranks"]("y")
-    assert (up, down) == (pytest.approx(1), pytest.approx(-1))
-    assert p < 0.01
+def test_lead_of_maps_over_edges(lesson):
+    classes = np.repeat(np.arange(6.0), 3)
+    noise = np.random.default_rng(0).normal(size=18) / 10
+    rows = np.stack([classes, classes**2 + noise, -classes, classes], axis=1)
+    assert lesson["lead"](rows) == pytest.approx(2)
+    rows[:, 2] = classes
+    assert lesson["lead"](rows) == pytest.approx(0)
