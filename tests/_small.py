@@ -25,7 +25,9 @@ def tiny(seed: int = 0) -> Network:
         model[-1].weight.mul_(20)  # sure of what it says
     look = Preprocess((0.5,) * 3, (0.25,) * 3, resize=SIDE, crop=SIDE)
     layers = Layers("3", "6", "0", ("0",))
-    return Network("tiny", "tiny", model.eval(), look, list("abcde"), layers, "made here")
+    return Network(
+        "tiny", "tiny", model.eval().requires_grad_(False), look, list("abcde"), layers, "made here"
+    )
 
 
 def make_pictures(folder: Path, count: int, seed: int = 0) -> list[str]:
