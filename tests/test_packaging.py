@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools import launch, tasks
+from tools import tasks
 
 ROOT = tasks.ROOT
 PROJECT = tomllib.loads(tasks.PROJECT.read_text(encoding="utf-8"))["project"]
@@ -130,90 +126,3 @@ def test_ci_runs_the_test_command():
     assert systems == {"ubuntu", "macos", "windows"}
     commands = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
     assert {".ci/run", "python tools/tasks.py test", "make run"} <= set(commands)
-
-
-# --- one name of the repository -------------------------------------------------------------------
-
-
-def test_every_place_names_the_same_repository():
-    slug = tasks.repository_slug()
-    assert PROJECT["urls"]["Repository"] == f"https://github.com/{slug}"
-    files = [ROOT / "README.md", *(ROOT / "notebooks").rglob("*.ipynb")]
-    for path in files:
-        text = path.read_text(encoding="utf-8")
-        named = re.findall(r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)", text)
-        named += re.findall(r"src=https://github\.com/([\w.-]+/[\w.-]+)", text)
-        named += re.findall(r"git\+https://github\.com/([\w.-]+/[\w-]+)", text)
-        assert named, f"{path.name} has no badges"
-        assert set(named) == {slug}, f"{path.name}: run `python tools/tasks.py slug {slug}`"
-
-
-def test_slug_renames_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    old = tasks.repository_slug()
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode:
-        pytest.skip("not a git checkout")
-    spelled = rf"github(\.com)?/{re.escape(old)}(?![\w-])"
-    naming = [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
-    naming = [path for path in naming if re.search(spelled.encode(), path.read_bytes())]
-    assert {"CITATION.cff", "README.md", "_template.ipynb"} <= {path.name for path in naming}
-    for path in naming:
-        (tmp_path / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, tmp_path / path.relative_to(ROOT))
-    with (tmp_path / "README.md").open("a", encoding="utf-8") as readme:
-        readme.write(f"github.com/{old}-notes")
-    monkeypatch.setattr(tasks, "ROOT", tmp_path)
-    monkeypatch.setattr(tasks, "PROJECT", tmp_path / "pyproject.toml")
-    assert tasks.main(["slug", "new.name/my-course"]) == 0
-    assert tasks.repository_slug() == "new.name/my-course"
-    copies = [tmp_path / path.relative_to(ROOT) for path in naming]
-    assert [path for path in copies if re.search(spelled, path.read_text(encoding="utf-8"))] == []
-    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert f"github.com/{old}-notes" in readme, "another repository keeps its name"
-    assert launch.badges("00_start_here.ipynb", "new.name/my-course") in readme
-    first = json.loads((tmp_path / "notebooks" / "00_start_here.ipynb").read_text("utf-8"))
-    assert "".join(first["cells"][1]["source"]) == launch.bootstrap_cell("new.name/my-course")
-    assert tasks.main(["slug", "not a slug"]) == 2
-    assert "OWNER/NAME" in capsys.readouterr().err
-
-
-# --- Colab and Kaggle -----------------------------------------------------------------------------
-
-
-def run_bootstrap(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess:
-    """Run the cell in an interpreter that has no course_utils, with pip replaced by a witness."""
-    kept = {
-        k: v
-        for k, v in os.environ.items()
-        if k not in (launch.COLAB_VARIABLE, launch.KAGGLE_VARIABLE)
-    }
-    witness = "import subprocess\nsubprocess.run = lambda command, **options: print(*command[1:])\n"
-    script = tmp_path / "cell.py"
-    script.write_text(witness + launch.bootstrap_cell("some/course"), encoding="utf-8")
-    return subprocess.run(
-        [sys.executable, "-I", "-S", str(script)],
-        capture_output=True,
-        text=True,
-        env={**kept, **variables},
-        cwd=tmp_path,
-    )
-
-
-def test_bootstrap_does_nothing_on_a_laptop(tmp_path: Path):
-    done = run_bootstrap(tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-@pytest.mark.parametrize("variable", [launch.COLAB_VARIABLE, launch.KAGGLE_VARIABLE])
-def test_bootstrap_installs_where_hosted(variable: str, tmp_path: Path):
-    done = run_bootstrap(tmp_path, **{variable: "1"})
-    assert done.stdout.split() == [
-        *("-m", "pip", "install", "--quiet"),
-        "git+https://github.com/some/course",
-    ]
-
-
-def test_bootstrap_is_short_and_needs_no_magic():
-    lines = launch.bootstrap_cell("some/course").split("\n")
-    assert len(lines) <= 12
-    assert not any(line.lstrip().startswith(("!", "%")) for line in lines)

@@ -249,32 +249,7 @@ def clean() -> int:
     return 0
 
 
-# --- the repository's name --------------------------------------------------------------------
-
-
-def repository_slug() -> str:
-    """``OWNER/NAME`` as pyproject.toml has it."""
-    pattern = r'^Repository = "https://github\.com/([\w.-]+/[\w.-]+)"'
-    found = re.search(pattern, PROJECT.read_text(encoding="utf-8"), re.M)
-    if not found:
-        raise TaskError('pyproject.toml has no line  Repository = "https://github.com/OWNER/NAME"')
-    return found.group(1)
-
-
-def slug(new: str = "") -> int:
-    """Name another repository wherever this one is named: for forks."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", new):
-        raise TaskError(f"a repository is named OWNER/NAME, for example ada/course; got {new!r}")
-    # Both spellings of the address: github.com/OWNER/NAME, and Colab's /github/OWNER/NAME.
-    pattern = re.compile(rf"(github(?:\.com)?/){re.escape(repository_slug())}(?![\w-]|\.\w)")
-    kinds = ("*.md", "*.cff", "docs/*.md", "notebooks/**/*.ipynb", ".github/**/*.yml")
-    for path in [PROJECT, *(path for kind in kinds for path in ROOT.glob(kind))]:
-        text = path.read_text(encoding="utf-8")
-        path.write_text(pattern.sub(rf"\g<1>{new}", text), encoding="utf-8", newline="\n")
-    return 0
-
-
-OWN: dict[str, Callable[..., int]] = {"test": test, "clean": clean, "slug": slug}
+OWN: dict[str, Callable[..., int]] = {"test": test, "clean": clean}
 
 
 def main(arguments: Sequence[str]) -> int:

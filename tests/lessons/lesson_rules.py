@@ -17,7 +17,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from tools import launch, normalize, tasks
+from course_utils import launch
+from tools import normalize
 
 SECTIONS = ("Measure it", "Break it", "Explore", "References")
 #: What a lesson's code must not do, and why.
@@ -40,7 +41,7 @@ BOUNDS = {
 }  # fmt: skip
 
 
-def problems(notebook: NotebookNode, name: str, slug: str) -> list[str]:
+def problems(notebook: NotebookNode, name: str, repo: tuple[str, str]) -> list[str]:
     """List everything that is wrong with a lesson; empty if it is fit to be committed.
 
     Parameters
@@ -49,14 +50,14 @@ def problems(notebook: NotebookNode, name: str, slug: str) -> list[str]:
         As stored, with outputs.
     name
         Its file name.
-    slug
-        ``OWNER/NAME`` of the repository, which badges and the bootstrap cell must name.
+    repo
+        ``OWNER/NAME`` and the branch or tag, which badges and the first code cell must name.
     """
     try:
         nbformat.validate(copy.deepcopy(notebook))  # it repairs what it finds
     except nbformat.ValidationError as error:
         return [f"not a valid notebook: {error.message}"]
-    return [*stored_outputs(notebook), *code(notebook, slug), *structure(notebook, name, slug)]
+    return [*stored_outputs(notebook), *code(notebook, repo), *structure(notebook, name, repo)]
 
 
 def tags(cell: NotebookNode) -> set[str]:
@@ -101,7 +102,7 @@ def stored_outputs(notebook: NotebookNode) -> Iterator[str]:
                 yield f"cell {cell.id}: a PNG of 256 colours; store JPEG in full colour"
 
 
-def code(notebook: NotebookNode, slug: str) -> Iterator[str]:
+def code(notebook: NotebookNode, repo: tuple[str, str]) -> Iterator[str]:
     """Check the cells with a part to play, and that the code runs anywhere."""
     for tag in ("bootstrap", "parameters"):
         sources = [cell.source for cell in code_cells(notebook) if tag in tags(cell)]
@@ -110,18 +111,18 @@ def code(notebook: NotebookNode, slug: str) -> Iterator[str]:
     if not any("nbval-check-output" in tags(cell) for cell in code_cells(notebook)):
         yield "no cell is tagged nbval-check-output, so no stored result is ever checked"
     first = next(iter(code_cells(notebook)), None)
-    if first is None or first.source != launch.bootstrap_cell(slug):
-        yield "the first code cell is not what tools.launch.bootstrap_cell() gives"
+    if first is None or first.source != launch.bootstrap_cell(*repo):
+        yield "the first code cell is not what course_utils.launch.bootstrap_cell() gives"
     for cell in code_cells(notebook):
-        for pattern, reason in FORBIDDEN_CODE.items():
+        for pattern, reason in FORBIDDEN_CODE.items() if cell is not first else ():
             found = re.search(pattern, cell.source, re.MULTILINE)
             if found:
                 yield f"cell {cell.id}: {found.group().strip()!r} {reason}"
 
 
-def structure(notebook: NotebookNode, name: str, slug: str) -> Iterator[str]:
+def structure(notebook: NotebookNode, name: str, repo: tuple[str, str]) -> Iterator[str]:
     """Check title, badges, objectives, sections, headings and pictures of the prose."""
-    opening = OPENING | {re.escape(launch.badges(name, slug)): "hold the badges of this lesson"}
+    opening = OPENING | {re.escape(launch.badges(name, *repo)): "hold the badges of this lesson"}
     for pattern, words in opening.items():
         if not re.search(pattern, notebook.cells[0].source):
             yield f"the first cell does not {words}"
@@ -166,7 +167,7 @@ def main(paths: list[str]) -> int:
     lines = []
     for path in map(Path, paths):
         notebook = normalize.read(path)
-        errors = problems(notebook, path.name, tasks.repository_slug())
+        errors = problems(notebook, path.name, launch.repository())
         lines += [path.name, *(f"  error: {problem}" for problem in errors)]
         lines += [f"  bound: {bound}" for bound in over_bounds(notebook, path.stat().st_size)]
     print(*lines, sep="\n")

@@ -17,11 +17,12 @@ from nbformat.v4 import (
     new_output,
 )
 
-from tools import launch, normalize, tasks
+from course_utils import launch
+from tools import normalize, tasks
 
 LESSONS = tasks.lesson_paths()
 TEMPLATE = tasks.ROOT / "notebooks" / "_template.ipynb"
-SLUG = tasks.repository_slug()
+REPO = launch.repository()
 NAME = "02_made_up.ipynb"
 PALETTE_PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABAQMAAAAl21bKAAAAA1BMVEUAAACn"
@@ -39,7 +40,7 @@ def test_there_are_lessons():
 
 @pytest.mark.parametrize("path", [TEMPLATE, *LESSONS], ids=lambda path: path.stem)
 def test_lesson_keeps_the_rules(path: Path):
-    found = lesson_rules.problems(normalize.read(path), path.name, SLUG)
+    found = lesson_rules.problems(normalize.read(path), path.name, REPO)
     assert not found, "\n".join([path.name, *found])
 
 
@@ -84,10 +85,10 @@ def printed(text: str) -> NotebookNode:
 def good() -> NotebookNode:
     """Make the smallest lesson that keeps every rule."""
     alt = "Bar plot: five classes, the goose far ahead of the others."
-    badges = launch.badges(NAME, SLUG)
+    badges = launch.badges(NAME, *REPO)
     cells = [
         new_markdown_cell(f"# Made up\n\n{badges}\n\nYou will be able to wait.\n\nTime: 1 minute."),
-        code(launch.bootstrap_cell(SLUG), "bootstrap"),
+        code(launch.bootstrap_cell(*REPO), "bootstrap"),
         code("seed = 0", "parameters"),
         code(
             "print(cu.setup())",
@@ -109,7 +110,7 @@ def number_cells(notebook: NotebookNode) -> None:
 
 
 def test_good_notebook_keeps_the_rules():
-    assert lesson_rules.problems(good(), NAME, SLUG) == []
+    assert lesson_rules.problems(good(), NAME, REPO) == []
 
 
 def add_code(source: str):
@@ -224,7 +225,7 @@ FAST = printed("profile fast · data source embedded · seed 0 · CPU\n")
 def test_each_rule_can_fail(change, complaint: str):
     notebook = good()
     change(notebook)
-    found = lesson_rules.problems(notebook, NAME, SLUG)
+    found = lesson_rules.problems(notebook, NAME, REPO)
     assert any(complaint in problem for problem in found), found
 
 
@@ -253,8 +254,7 @@ def test_bounds_are_listed(change, passed: str | None, monkeypatch):
     assert "2100 kB, at most 2000" in lesson_rules.over_bounds(notebook, 2_100_000)
 
 
-def test_command_prints_errors_and_bounds_and_fails_for_errors_only(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(tasks, "repository_slug", lambda: SLUG)
+def test_command_prints_errors_and_bounds_and_fails_for_errors_only(tmp_path, capsys):
     notebook = good()
     add_markdown("Once more, and next.", 45)(notebook)
     normalize.write(notebook, tmp_path / NAME)
@@ -269,9 +269,9 @@ def test_command_prints_errors_and_bounds_and_fails_for_errors_only(tmp_path, ca
 def test_first_lesson_needs_no_measuring():
     notebook = good()
     notebook.cells = [cell for cell in notebook.cells if "Measure it" not in cell.source]
-    badges = [launch.badges(name, SLUG) for name in (NAME, "00_start_here.ipynb")]
+    badges = [launch.badges(name, *REPO) for name in (NAME, "00_start_here.ipynb")]
     notebook.cells[0].source = notebook.cells[0].source.replace(*badges)
-    assert lesson_rules.problems(notebook, "00_start_here.ipynb", SLUG) == []
+    assert lesson_rules.problems(notebook, "00_start_here.ipynb", REPO) == []
 
 
 # --- normal form ----------------------------------------------------------------------------------
