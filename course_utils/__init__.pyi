@@ -31,7 +31,7 @@ from .datasets import (
     batches,
     load_dataset,
 )
-from .exercises import check
+from .exercises import check, student_seed
 from .networks import Network, Prediction, load_network
 from .optimization import Optimized, features_of, optimize
 from .photos import Photo, PhotoError, load_photo, photo, photo_names
@@ -101,6 +101,7 @@ __all__ = [
     "runtime",
     "seed_everything",
     "setup",
+    "student_seed",
     "training",
     "tutorial_cnn",
     "widgets",

@@ -17,6 +17,8 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
 
 Result = TypeVar("Result")
+#: Called before a method of `attribution` runs: an exercise that asks to write it sets this.
+refuse_methods: Callable[[], None] | None = None
 #: Types with enough digits for differences and sums of gradients.
 PRECISE = (torch.float32, torch.float64)
 #: What can be explained: images (N, C, H, W) in, one score per class (N, classes) out.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from captum.attr import Saliency
 
+import course_utils as cu
 from course_utils.exercises import check
 
 
@@ -60,3 +62,46 @@ def test_the_answer_is_left_as_it_was():
     check("ones", answer, torch.zeros(2))
     assert answer.requires_grad
     assert answer.grad is None
+
+
+# --- tasks of assignments -------------------------------------------------------------------------
+
+
+def test_from_scratch_refuses_library_methods_however_they_were_imported():
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3)).eval()
+    x, captum, ours = torch.rand(1, 3, 2, 2), Saliency(net), cu.integrated_gradients
+    expected = captum.attribute(x.clone().requires_grad_(), target=1)
+    answers = {
+        "captum": lambda: captum.attribute(x.clone().requires_grad_(), target=1),
+        "course": lambda: ours(net, x, 1, progress=False).attributions,
+    }
+    for name, answer in answers.items():
+        assert not cu.check(name, answer, expected, from_scratch=True)
+        assert cu.check(
+            name, lambda: captum.attribute(x.clone().requires_grad_(), target=1), expected
+        )
+    own = lambda: net[1].weight[1].abs().view(1, 3, 2, 2)  # noqa: E731
+    assert cu.check("own", own, expected, from_scratch=True)
+    assert ours(net, x, 1, progress=False).attributions.shape == x.shape, "and they work again"
+
+
+def test_answers_are_recorded_for_a_grader_only(tmp_path, monkeypatch):
+    cu.check("before", 1.0, 1.0)
+    monkeypatch.setenv("GRADER_RECORDS", str(tmp_path))
+    cu.check("number", lambda: 2.5, 1.0)
+    cu.check("text", "cat", "dog")
+    cu.check("nothing", ..., 1.0)
+    cu.check("stops", lambda: 1 / 0, 1.0)
+    records = [np.load(path) for path in sorted(tmp_path.iterdir())]
+    assert [(str(r["name"]), r["answer"].tolist()) for r in records] == [
+        ("number", 2.5),
+        ("text", "cat"),
+    ]
+
+
+def test_seed_depends_on_the_student_and_the_grader_decides_who_that_is(monkeypatch):
+    assert cu.student_seed("Ada ") == cu.student_seed("ada") != cu.student_seed("bob")
+    with pytest.raises(ValueError, match="user name"):
+        cu.student_seed(" ")
+    monkeypatch.setenv("GRADER_STUDENT", "bob")
+    assert cu.student_seed("ada") == cu.student_seed("bob")

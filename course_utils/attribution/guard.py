@@ -23,6 +23,8 @@ def guarded(method: Method) -> Method:
 
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if checks.refuse_methods:
+            checks.refuse_methods()
         runtime.tune_allocator()
         with (
             checks.unchanged(args[0] if args else kwargs.get("model")),
