@@ -43,6 +43,8 @@ class Task:
         Source of the two cells as released; `check` has no hidden tests.
     visible, hidden : tuple of str
         Names of the checks.
+    names : frozenset of str
+        What the answer defines and the check uses.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Task:
     check: str
     visible: tuple[str, ...]
     hidden: tuple[str, ...]
+    names: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,9 @@ class Master:
             title = stub.splitlines()[0].partition(":")[2].strip()
             hidden = tuple(name for name in check_names(whole) if name not in visible)
             points = float(cell.metadata.nbgrader.points)
-            found[task] = Task(task, title, points, stub, cell.source, visible, hidden)
+            answer = next(c.source for c in self.notebook.cells if is_cell(c, "Task", task))
+            names = frozenset(n for n in defined_names(answer) if re.search(rf"\b{n}\b", whole))
+            found[task] = Task(task, title, points, stub, cell.source, visible, hidden, names)
         return found
 
     @property
@@ -116,6 +121,12 @@ def is_cell(cell: NotebookNode, kind: str, task: str) -> bool:
     """Whether a cell's first line is ``# Kind NN.K``."""
     mark = MARK.match(cell.source)
     return bool(mark) and (mark[1].capitalize(), mark[2]) == (kind, task)
+
+
+def defined_names(source: str) -> set[str]:
+    """Names that a cell defines at its outer level; as far as its lines tell, if it is broken."""
+    found = re.findall(r"^(?:def|class)\s+(\w+)|^(\w+)\s*=(?!=)", source, re.M)
+    return {name for pair in found for name in pair if name}
 
 
 def check_names(source: str) -> tuple[str, ...]:

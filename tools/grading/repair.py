@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import nbformat
 from nbformat import NotebookNode
 
-from .masters import MARK, Master, grade_id
+from .masters import MARK, Master, defined_names, grade_id
 
 #: Sources at least so alike are the same cell.
 ALIKE = 0.7
@@ -79,7 +79,7 @@ def salvage(data: bytes) -> tuple[list[tuple[str, dict[str, Any], str]], list[st
         if content.get("worksheets"):
             notes.append("an old notebook format was converted")
             content = nbformat.convert(nbformat.from_dict(content), 4)
-        cells = content["cells"]
+        cells = [cell for cell in content["cells"] if isinstance(cell, dict)]
     except (ValueError, KeyError, TypeError, AttributeError):
         cells = _cells_in_pieces(text)
         notes.append(
@@ -94,8 +94,6 @@ def salvage(data: bytes) -> tuple[list[tuple[str, dict[str, Any], str]], list[st
         ]
     found = []
     for cell in cells:
-        if not isinstance(cell, dict):
-            continue
         source = cell.get("source", cell.get("input", ""))
         source = "".join(map(str, source)) if isinstance(source, list) else str(source)
         metadata = cell.get("metadata")
@@ -175,10 +173,8 @@ def _segments(
         return []
     if any(_alike(source, text) > 0.9 for text in _given(master)):
         return []
-    defined = set(re.findall(r"^(?:def|class)\s+(\w+)|^(\w+)\s*=", source, re.M))
     for task in master.tasks.values():
-        wanted = set(re.findall(r"^(?:def|class)\s+(\w+)|^(\w+)\s*=\s*\.\.\.", task.stub, re.M))
-        if wanted & defined or _alike(source, task.stub) > ALIKE:
+        if task.names & defined_names(source) or _alike(source, task.stub) > ALIKE:
             notes.append(f"task {task.id} was found by what it defines")
             return [(task.id, source)]
     return [("", source)]

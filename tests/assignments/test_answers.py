@@ -1,0 +1,114 @@
+"""The checks of each task, with right, wrong and missing answers and with cheats."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from importlib import import_module
+
+import matplotlib as mpl
+import pytest
+
+from tools.grading import masters
+
+MASTERS = masters.masters()
+TASKS = [(master, task) for master in MASTERS for task in master.tasks]
+IDS = [task for _, task in TASKS]
+
+
+def answers(master: masters.Master):
+    return import_module(f"tools.grading.answers.a{master.name[:2]}")
+
+
+@pytest.fixture(scope="module")
+def solved() -> dict[str, dict]:
+    """Names of each master's notebook, after its set-up and all solutions."""
+    mpl.use("agg")
+    spaces = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADER_STUDENT", "ada")
+        for master in MASTERS:
+            space: dict = {"__name__": "__main__"}
+            for cell in master.notebook.cells:
+                mark = masters.MARK.match(cell.source)
+                if cell.cell_type == "code" and not (mark and mark[1] == "Check"):
+                    exec(cell.source, space)
+            spaces[master.name] = space
+    return spaces
+
+
+def outcome(master, task: str, source: str, solved: dict, monkeypatch) -> tuple[bool, list[str]]:
+    """Whether a task's whole check passes with an answer, and what it printed."""
+    monkeypatch.setenv("GRADER_STUDENT", "ada")
+    check = next(c.source for c in master.notebook.cells if masters.is_cell(c, "Check", task))
+    setup = next(c.source for c in master.notebook.cells if c.source.startswith("# Set-up"))
+    names = master.tasks[task].names  # what the solution left behind is no answer
+    space = {k: v for k, v in solved[master.name].items() if k not in names}
+    said, passed = io.StringIO(), True
+    with contextlib.redirect_stdout(said):
+        try:
+            exec(source, space)
+            exec(setup, space)
+            exec(check, space)
+        except Exception:
+            passed = False
+    return passed, [line for line in said.getvalue().splitlines() if line[:1] in "✓✗○"]
+
+
+@pytest.mark.parametrize(("master", "task"), TASKS, ids=IDS)
+def test_the_solution_and_unusual_right_answers_pass(master, task, solved, monkeypatch):
+    right = answers(master).RIGHT[task]
+    assert len(right) >= 2
+    own = next(c.source for c in master.notebook.cells if masters.is_cell(c, "Task", task))
+    for name, source in {"the solution": own, **right}.items():
+        passed, said = outcome(master, task, source, solved, monkeypatch)
+        assert passed, (name, said)
+        assert len(said) == len(master.tasks[task].visible + master.tasks[task].hidden)
+
+
+@pytest.mark.parametrize(("master", "task"), TASKS, ids=IDS)
+def test_the_stub_earns_nothing(master, task, solved, monkeypatch):
+    passed, said = outcome(master, task, master.tasks[task].stub, solved, monkeypatch)
+    assert not passed, said
+
+
+@pytest.mark.parametrize(("master", "task"), TASKS, ids=IDS)
+def test_wrong_answers_lose_the_task_and_are_told_why(master, task, solved, monkeypatch):
+    wrong = answers(master).WRONG[task]
+    assert len(wrong) >= 5
+    visible = master.tasks[task].visible
+    for name, source in wrong.items():
+        passed, said = outcome(master, task, source, solved, monkeypatch)
+        assert not passed, (name, said)
+        failed = [line for line in said if line.startswith("✗")]
+        assert failed, (name, said)
+        if "number" not in visible[0]:  # a number's value is the student's to find
+            assert any(line[2:].startswith(visible) for line in failed), (name, said)
+
+
+def test_ids_are_unique_points_add_up_and_nothing_leaks():
+    for master in MASTERS:
+        ids = [masters.grade_id(c) for c in master.notebook.cells if masters.grade_id(c)]
+        assert len(ids) == len(set(ids))
+        names = [n for t in master.tasks.values() for n in t.visible + t.hidden]
+        assert len(names) == len(set(names)), "answers are compared by the names of checks"
+        total = sum(t.points for t in master.tasks.values()) + sum(master.reflections.values())
+        assert f"*Points:* {total:g}" in master.notebook.cells[0].source
+        assert len(master.tasks) >= 3
+        assert len(master.reflections) == 1
+        released = "\n".join(cell.source for cell in master.release.cells)
+        for mark in ("SOLUTION", "HIDDEN", "Rubric"):
+            assert mark not in released
+        assert all(cell.get("outputs", []) == [] for cell in master.release.cells)
+        for task in master.tasks.values():
+            assert not any(name in released for name in task.hidden)
+
+
+@pytest.mark.slow
+def test_releases_are_up_to_date():
+    before = {master.name: master.release_path.read_bytes() for master in MASTERS}
+    try:
+        assert masters.release(MASTERS) == [], "run: python -m tools.grading release"
+    finally:
+        for master in MASTERS:
+            master.release_path.write_bytes(before[master.name])

@@ -1,0 +1,111 @@
+"""From a folder of submissions to grades: layouts, cheats, reports. Slow: kernels are started."""
+
+from __future__ import annotations
+
+import csv
+import re
+import zipfile
+from importlib import import_module
+
+import pytest
+
+from tools.grading import __main__ as command
+from tools.grading import demo, masters, report, runner
+
+MASTER = masters.masters("01")[0]
+ANSWERS = import_module("tools.grading.answers.a01")
+
+
+@pytest.mark.parametrize(
+    ("path", "student"),
+    [
+        ("ada/01_cifar_custom_cnn.ipynb", "ada"),
+        ("ada/01_cifar_custom_cnn/01_cifar_custom_cnn.ipynb", "ada"),
+        ("ada_1042_01_cifar_custom_cnn.ipynb", "ada"),
+        ("Ada Lovelace_2041_assignsubmission_file_/final (2).ipynb", "Ada Lovelace"),
+        ("ada_01_cifar_custom_cnn.ipynb", "ada"),
+        ("ada.ipynb", "ada"),
+        ("ada_1042_final.ipynb.txt", "ada"),
+    ],
+)
+def test_students_are_found_in_every_layout(path, student, tmp_path):
+    (tmp_path / "in" / path).parent.mkdir(parents=True)
+    (tmp_path / "in" / path).write_text("{}")
+    found = command.submissions(tmp_path / "in", tmp_path / "scratch")
+    assert [name for name, _ in found] == [student]
+    with zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
+        archive.write(tmp_path / "in" / path, path)
+    found = command.submissions(tmp_path / "class.zip", tmp_path / "scratch2")
+    assert [name for name, _ in found] == [student]
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    with pytest.raises(command.tasks.TaskError, match="no notebook"):
+        command.submissions(tmp_path, tmp_path / "scratch")
+
+
+def result(student: str, line: str, right: bool, source: str = "") -> dict:
+    """Make a graded submission of which only the first task was answered."""
+    first = next(iter(MASTER.tasks.values()))
+    checks = {name: right for task in MASTER.tasks.values() for name in task.visible + task.hidden}
+    cells = [
+        {"kind": "Task", "task": first.id, "source": source, "text": "", "figures": []},
+        {"kind": "Check", "task": first.id, "source": "", "text": line, "figures": []},
+    ]
+    points = {t: (MASTER.tasks[t].points if right else 0.0) for t in MASTER.tasks}
+    return {"student": student, "assignment": MASTER.name, "points": points, "checks": checks,
+            "cells": cells, "file": f"{student}.ipynb", "notes": []}  # fmt: skip
+
+
+def test_reports(tmp_path):
+    first = next(iter(MASTER.tasks.values()))
+    own = ANSWERS.RIGHT["01.1"]["one by one"]
+    forged = result("eve", f"✓ {first.visible[0]}", right=False)
+    wrong = [result(n, f"✗ {first.visible[0]}: expected shape", False, own) for n in ("ada", "bob")]
+    report.write([forged, *wrong, result("zoe", f"✓ {first.visible[0]}", True)], MASTER, tmp_path)
+    rows = list(csv.DictReader((tmp_path / "grades.csv").open(encoding="utf-8")))
+    assert [(r["student"], float(r["points"])) for r in rows] == [
+        *(("eve", 0.0), ("ada", 0.0), ("bob", 0.0), ("zoe", 9.0))
+    ]
+    eve = (tmp_path / "feedback" / "eve.html").read_text(encoding="utf-8")
+    assert "not confirmed when graded" in eve
+    pages = [path.read_text(encoding="utf-8") for path in (tmp_path / "feedback").glob("*.html")]
+    for task in MASTER.tasks.values():
+        assert not any(name in page for page in pages for name in task.hidden)
+    overview = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "ada, bob" in overview, "the same answer under other names"
+    assert re.search(
+        r"<td class=\"n\">2\s*<td>saliency of eight pictures: expected shape", overview
+    )
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    return masters.course(tmp_path_factory.mktemp("course"), [MASTER])
+
+
+CHEATS = {
+    "captum": 7.0,
+    "visible answer hard-coded": 7.0,
+    "allclose replaced": 7.0,
+    "check replaced": 0.0,
+    "os._exit": 7.0,
+    "ten gigabytes": 7.0,
+    "forks": 7.0,
+    "reads the grader's files": 7.0,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cheat", ["reads the grader's files", "os._exit", "check replaced"])
+def test_cheats_earn_nothing_and_stop_nothing(cheat, template, tmp_path, monkeypatch):
+    """The other three tasks are answered rightly and keep their 7 points, unless checks are gone."""
+    right = {task: next(iter(found.values())) for task, found in ANSWERS.RIGHT.items()}
+    notebook = demo.answered(MASTER, "ada", right | {"01.1": ANSWERS.CHEATS["01.1"][cheat]})
+    job = {"master": MASTER, "student": "ada", "file": "ada.ipynb", "template": str(template)}
+    job |= {"data": demo.damaged(notebook, "", MASTER), "target": str(tmp_path / "ada.json")}
+    graded = command.grade_one(job)
+    assert graded["points"]["01.1"] == 0, graded
+    assert sum(graded["points"].values()) == CHEATS[cheat], graded["notes"]
+    monkeypatch.setattr(runner, "grade", lambda *a: pytest.fail("graded again"))
+    assert command.grade_one(job) == graded, "resumed"
