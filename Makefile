@@ -18,10 +18,11 @@ endif
 unexport PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE MPLBACKEND
 
 .DEFAULT_GOAL := help
-.PHONY: help settings run site lab outputs verdicts lesson test check lint bench clean lock
+.PHONY: help settings run site lab outputs verdicts lesson test check lint bench clean lock grade grade-demo course wheelhouse
 
 help:
 	@echo "make run | lab | test | check | lesson LESSON=04 | lint | bench | outputs | verdicts | site | clean | lock"
+	@echo "make grade FROM=folder | grade-demo | course DIR=folder | wheelhouse"
 
 # A mistyped lesson, profile or COURSE_… variable is refused before anything is installed.
 settings:
@@ -60,6 +61,18 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)              # speed and memory, side by side
 	$(PY) -m tests.benchmarks
+
+grade: $(INSTALLED)              # FROM=folder or zip of notebooks; ASSIGNMENT=01
+	$(PY) -m tools.grading grade "$(FROM)" --assignment "$(ASSIGNMENT)"
+
+grade-demo: $(INSTALLED)         # a made-up class of a hundred, graded
+	$(PY) -m tools.grading demo
+
+course: $(INSTALLED)             # DIR=folder: a ready nbgrader course
+	$(PY) -m tools.grading course "$(DIR)"
+
+wheelhouse: $(INSTALLED)         # wheels for Kaggle without internet
+	$(PY) -m tools.wheelhouse
 
 clean:
 	@$(PYTHON) tools/tasks.py clean
