@@ -99,7 +99,7 @@ CHEATS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("cheat", ["reads the grader's files", "os._exit", "check replaced"])
 def test_cheats_earn_nothing_and_stop_nothing(cheat, template, tmp_path, monkeypatch):
-    """The other three tasks are answered rightly and keep their 7 points, unless checks are gone."""
+    """The other three tasks are right and keep their 7 points, unless checks are gone."""
     right = {task: next(iter(found.values())) for task, found in ANSWERS.RIGHT.items()}
     notebook = demo.answered(MASTER, "ada", right | {"01.1": ANSWERS.CHEATS["01.1"][cheat]})
     job = {"master": MASTER, "student": "ada", "file": "ada.ipynb", "template": str(template)}
