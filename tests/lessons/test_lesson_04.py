@@ -1,4 +1,4 @@
-"""Functions of lesson 04: Grad-CAM by hooks, the split, McNemar's test, the custom network."""
+"""Functions of lesson 04: Grad-CAM twice, the split, the statistics of a test, the networks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import course_utils as cu
 
 @pytest.fixture
 def lesson():
-    labels = torch.arange(3).repeat(62)
-    return SimpleNamespace(**definitions("04", labels=labels, seed=0))
+    return SimpleNamespace(**definitions("04", SIZE=32))
 
 
 def test_grad_cam_by_hooks_is_captums_and_leaves_no_hook(lesson):
@@ -30,15 +29,48 @@ def test_grad_cam_by_hooks_is_captums_and_leaves_no_hook(lesson):
     assert not layer._forward_hooks
 
 
+def test_class_maps_are_grad_cam_but_for_a_factor(lesson):
+    torch.manual_seed(0)
+    model = lesson.custom_cnn().eval()
+    x, labels = torch.randn(3, 3, 64, 64), torch.tensor([0, 1, 2])
+    maps = lesson.class_maps(model[0](x).detach(), model[-1], labels)
+    expected = cu.grad_cam(model, x, labels, model[0], upsample=False)
+    torch.testing.assert_close(maps.detach() / maps[0, 0].numel(), expected)
+
+
+def test_subtracting_the_mean_of_a_heads_rows_changes_no_probability(lesson):
+    torch.manual_seed(0)
+    head, x = torch.nn.Linear(8, 3), torch.randn(5, 8)
+    before = head(x).softmax(dim=1).detach()
+    with torch.no_grad():
+        lesson.subtract_mean(head)
+    torch.testing.assert_close(head(x).softmax(dim=1), before)
+    torch.testing.assert_close(head(x).sum(dim=1), torch.zeros(5), atol=1e-6, rtol=0)
+
+
 def test_split_is_130_28_28_with_equal_shares(lesson):
-    parts = lesson.split(3)
+    labels = torch.arange(3).repeat(62)
+    parts = lesson.split(labels, 3)
     assert [len(part) for part in parts] == [130, 28, 28]
     assert sorted(number for part in parts for number in part) == list(range(186))
     for part in parts:
-        counts = torch.bincount(lesson.split.__globals__["labels"][part])
+        counts = torch.bincount(labels[part])
         assert counts.max() - counts.min() <= 1
-    assert lesson.split(3) == parts
-    assert lesson.split(4) != parts
+    assert lesson.split(labels, 3) == parts
+    assert lesson.split(labels, 4) != parts
+
+
+def test_small_set_has_the_counts_of_the_real_one(lesson):
+    classes = torch.arange(3).repeat(70)
+    images = torch.zeros(210, 3, 1, 1, dtype=torch.uint8)
+    part = SimpleNamespace(has_masks=True, to_tensors=lambda size: (images, classes))
+    _, labels = lesson.small_set(SimpleNamespace(train=part, val=part, test=part))
+    assert torch.bincount(labels).tolist() == [63, 62, 61]
+
+
+def test_accuracy_comes_with_wilsons_interval(lesson):
+    right = torch.ones(28, dtype=torch.bool).numpy()
+    assert lesson.with_interval(right) == "100% (88% to 100%)"
 
 
 def test_mcnemar_counts_only_pictures_on_which_they_differ(lesson):
