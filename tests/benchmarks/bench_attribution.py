@@ -111,7 +111,7 @@ def main() -> int:
             f"Captum, internal_batch_size={size}": ("captum", 50, size)
             for size in INTERNAL_BATCH_SIZES
         }
-        at_50 = compare(network, candidates, 1 if options.quick else 5)
+        at_50 = compare(network, candidates, 1 if options.quick else 3)
         ours, default = at_50["ours"], at_50["Captum"]
         best = min(row["s"] for name, row in at_50.items() if "internal" in name)
         if by_default:
@@ -121,7 +121,7 @@ def main() -> int:
             results.append(check("of Captum's memory", ours["MiB"] / default["MiB"], memory, False))
         longer = (300,) if options.quick else (300, 1000)
         steps = {f"ours, {n} steps": ("ours", n, None) for n in longer}
-        for name, row in compare(network, steps, 1 if options.quick else 3).items():
+        for name, row in compare(network, steps, 1).items():
             growth = row["MiB"] / ours["MiB"]
             results.append(check(f"memory, {name} / 50", growth, MEMORY_GROWTH, False))
     return 0 if all(results) else 1
