@@ -17,7 +17,7 @@ STYLE_LAYERS = ["colours", 1, 3, 4, 6, 7]
 def lesson():
     net = cu.load_network("squeezenet1_1", device="cpu", verbose=False)
     # the defaults of `repaint` and `style_error` are bound when they are defined
-    names = {"content_layer": 7, "style_layers": STYLE_LAYERS}
+    names = {"content_layer": 7, "style_layers": STYLE_LAYERS, "enlarged": 1.0}
     return SimpleNamespace(**definitions("08", net=net, features=net.model.features, **names))
 
 
@@ -63,6 +63,22 @@ def test_painting_comes_closer_and_batches_are_independent(lesson):
     alone = lesson.repaint(contents[:1], styles[:1], [(48, 4)])
     torch.testing.assert_close(made[:1], alone, atol=0.02, rtol=0)
     assert ((made >= 0) & (made <= 1)).all()
+
+
+def test_style_loss_averages_and_does_not_see_the_scale_of_the_features(lesson):
+    found, wanted = torch.randn(2, 1, 5, 4, 4).abs()
+    targets = {"a": lesson.moments(wanted)}
+    mean, covariance = map(lesson.relative, lesson.moments(found), targets["a"])
+    loss = lesson.style_loss({"a": found}, targets)
+    torch.testing.assert_close(loss, (mean + covariance) / 2)
+    larger = lesson.style_loss({"a": 10 * found}, {"a": lesson.moments(10 * wanted)})
+    torch.testing.assert_close(larger, loss)
+
+
+def test_borrowed_losses_depend_on_the_scale_of_the_features(lesson):
+    three = pictures(3).split(1)
+    whole, tenth = (torch.stack(lesson.borrowed(*three, scale)) for scale in (1, 10))
+    torch.testing.assert_close(whole / tenth, torch.tensor([1e2, 1e4, 1.0]), rtol=1e-3, atol=0)
 
 
 def test_luminance_keeps_greys(lesson):
