@@ -1,9 +1,10 @@
-"""Archives from elsewhere, unpacked without trusting them: nothing can leave its folder."""
+"""Archives from elsewhere, read without trusting them: nothing can leave its folder."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import re
 import stat
 import tarfile
@@ -23,16 +24,16 @@ MAX_RATIO, SMALL_BYTES = 100, 50_000_000
 CLUTTER = re.compile(r"(^|/)(\.[^/]+|__MACOSX|thumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
 
 
-def _entries(path: Path) -> Iterator[tuple[str, int, bool, Opener]]:
+def _entries(file: IO[bytes]) -> Iterator[tuple[str, int, bool, Opener]]:
     """Yield each entry: its name, its bytes, whether it is a file or folder, how to open it."""
-    if tarfile.is_tarfile(path):
-        with tarfile.open(path) as tar:
+    if tarfile.is_tarfile(file):
+        with tarfile.open(fileobj=file) as tar:
             for member in tar:
                 name = f"{member.name}/" if member.isdir() else member.name
                 plain = member.isreg() or member.isdir()
                 yield name, member.size, plain, functools.partial(tar.extractfile, member)
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+    elif zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
                 plain = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR)
                 name = info.filename
@@ -45,7 +46,7 @@ def _entries(path: Path) -> Iterator[tuple[str, int, bool, Opener]]:
         raise ValueError(f"it is no {kinds} (pack the folder as .zip), or damaged or incomplete")
 
 
-def members(path: Path) -> Iterator[tuple[str, Opener]]:
+def members(source: Path | bytes) -> Iterator[tuple[str, Opener]]:
     """Yield the name of each file in an archive, and a function that opens it for reading.
 
     Raises
@@ -55,18 +56,21 @@ def members(path: Path) -> Iterator[tuple[str, Opener]]:
         kind of slash); for links and devices; for bombs. Decoders raise a dozen other classes for
         damaged archives: catch all.
     """
-    total, most = 0, min(MAX_BYTES, max(SMALL_BYTES, MAX_RATIO * path.stat().st_size))
-    for count, (stored, size, plain, opener) in enumerate(_entries(path), 1):
-        name = stored.replace("\\", "/")  # some programs of Windows separate folders by these
-        if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
-            raise ValueError(f"its entry {stored!r} leads out of the folder")
-        if not plain:
-            raise ValueError(f"its entry {stored!r} is a link or a device, not a file")
-        total += size
-        if count > MAX_FILES or total > most:
-            raise ValueError(f"it unpacks to more than {MAX_FILES:,} files or {most / 1e6:.0f} MB")
-        if name and not name.endswith("/") and not CLUTTER.search(name):
-            yield name, opener
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        total, most = 0, min(MAX_BYTES, max(SMALL_BYTES, MAX_RATIO * file.seek(0, io.SEEK_END)))
+        file.seek(0)
+        for count, (stored, size, plain, opener) in enumerate(_entries(file), 1):
+            name = stored.replace("\\", "/")  # some programs of Windows separate folders by these
+            if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
+                raise ValueError(f"its entry {stored!r} leads out of the folder")
+            if not plain:
+                raise ValueError(f"its entry {stored!r} is a link or a device, not a file")
+            total += size
+            if count > MAX_FILES or total > most:
+                limits = f"{MAX_FILES:,} files or {most / 1e6:.0f} MB"
+                raise ValueError(f"it unpacks to more than {limits}")
+            if name and not name.endswith("/") and not CLUTTER.search(name):
+                yield name, opener
 
 
 def problem(path: Path, *, read: bool = False) -> str:

@@ -29,7 +29,6 @@ import threading
 import time
 import tomllib
 import warnings
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +40,7 @@ import pooch
 import requests
 import torch
 
-from . import archives, checks, runtime
+from . import archives, checks
 
 __all__ = ["AssetUnavailable", "fetch", "prefetch", "status", "verify"]
 
@@ -123,14 +122,9 @@ def manifest() -> dict[str, Asset]:
     return {name: Asset(name=name, **table) for name, table in tables.items()}
 
 
-def names() -> list[str]:
-    """Names of all assets."""
-    return list(manifest())
-
-
 def asset(name: str) -> Asset:
     """Return the manifest's entry for `name`; ValueError with close matches if there is none."""
-    return manifest()[checks.one_of("name", name, names())]
+    return manifest()[checks.one_of("name", name, manifest())]
 
 
 # ---------------------------------------------------------------------------- on this machine
@@ -174,7 +168,7 @@ def _copies(entry: Asset) -> Iterator[tuple[Path, str]]:
                         yield path, _problem(path, entry)
                     elif pattern.endswith(".zip"):  # the same pictures, packed by somebody else
                         yield path, archives.problem(path)
-                    elif ".unpacking-" not in str(path):
+                    else:
                         yield path.parents[pattern.count("/")], ""
 
 
@@ -376,50 +370,6 @@ def _download(entry: Asset, folder: Path, local: Sequence[Path] = ()) -> Path:
     raise _unavailable(entry, reasons)
 
 
-def unpack(archive: str | Path) -> Path:
-    """Unpack a zip or tar file into the cache, once, and return the folder.
-
-    Parameters
-    ----------
-    archive : str or Path
-        A .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz.
-
-    Returns
-    -------
-    Path
-        A folder named by the archive and its state: a changed archive gets another one.
-
-    Raises
-    ------
-    AssetUnavailable
-        If the archive is damaged, encrypted or unsafe (entries that lead out of the folder, links,
-        decompression bombs), or the disk is full. Nothing is left behind.
-    FileNotFoundError
-        If there is no such file.
-    """
-    archive = Path(archive)
-    state = f"{archive.resolve()} {archive.stat().st_size} {archive.stat().st_mtime_ns}"
-    folder = _writable(cache_folder()) / "unpacked"
-    target = folder / f"{archive.name.split('.')[0]}-{zlib.crc32(state.encode()):08x}"
-    if target.is_dir():
-        return target
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as part:
-            members = archives.members(archive)
-            for name, opener in runtime.progress(members, description=f"unpacking {archive.name}"):
-                file = Path(part, "files", name)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with opener() as source, file.open("xb") as sink:
-                    shutil.copyfileobj(source, sink, 1 << 20)
-            return Path(part, "files").rename(target)
-    except Exception as error:  # decoders raise a dozen classes on damaged files
-        if target.is_dir():  # another process was faster
-            return target
-        advice = "nothing of it was unpacked. If it is damaged, get it again from its source."
-        raise AssetUnavailable(archive.name, [str(error) or repr(error)], advice) from error
-
-
 # ---------------------------------------------------------------------------- for people
 
 
@@ -468,7 +418,7 @@ def prefetch(to: str | Path, only: Sequence[str] = ()) -> pd.DataFrame:
         A row per file: `name`, `path` and `problem`, which is empty when it is there.
     """
     rows = []
-    for entry in [asset(name) for name in only or names()]:
+    for entry in map(asset, only or manifest()):
         path, problem = Path(to).expanduser() / entry.kind / entry.file, ""
         local = [copy for copy, wrong in _copies(entry) if copy.is_file() and not wrong]
         try:
@@ -482,23 +432,20 @@ def prefetch(to: str | Path, only: Sequence[str] = ()) -> pd.DataFrame:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``python -m course_utils.assets``; return the exit status."""
-    parser = argparse.ArgumentParser("python -m course_utils.assets", epilog=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m course_utils.assets")
     parser.add_argument("command", choices=["status", "verify", "prefetch"])
     parser.add_argument("names", nargs="*", help="prefetch only these")
     parser.add_argument("--to", metavar="FOLDER", help="where prefetch puts the files")
     options = parser.parse_intermixed_args(arguments)
-    if options.command == "prefetch" and not (options.to and set(options.names) <= set(names())):
-        parser.error(f"prefetch needs --to FOLDER, and names from {', '.join(names())}")
-    commands = {"status": status, "verify": verify}
-    command = commands.get(options.command, lambda: prefetch(options.to, options.names))
-    table = command()
+    if options.command != "prefetch":
+        table = verify() if options.command == "verify" else status()
+    elif options.to and manifest().keys() >= set(options.names):
+        table = prefetch(options.to, options.names)
+    else:
+        parser.error(f"prefetch needs --to FOLDER, and names from {', '.join(manifest())}")
     print(table.to_string())
     return int("problem" in table and table["problem"].any())
 
 
 if __name__ == "__main__":
-    # under its real name, so that its classes are the ones that other modules know
-    from course_utils.assets import main as run_main
-
-    sys.exit(run_main())
+    sys.exit(main())

@@ -19,6 +19,9 @@ from torch.overrides import TorchFunctionMode
 Result = TypeVar("Result")
 #: Called before a method of `attribution` runs: an exercise that asks to write it sets this.
 refuse_methods: Callable[[], None] | None = None
+#: Layers whose answers are random while they train; the last two are torchvision's and timm's.
+_RANDOM = (_NormBase, _DropoutNd, nn.RReLU, nn.MultiheadAttention)
+_RANDOM_NAMES = ("StochasticDepth", "DropPath")
 #: Types with enough digits for differences and sums of gradients.
 PRECISE = (torch.float32, torch.float64)
 #: What can be explained: images (N, C, H, W) in, one score per class (N, classes) out.
@@ -70,10 +73,7 @@ def to_numpy(values: Any) -> NDArray:
         values = [to_numpy(value) if isinstance(value, Tensor) else value for value in values]
     if not isinstance(values, Tensor):
         return np.asarray(values)
-    try:
-        return values.numpy(force=True)
-    except TypeError:
-        return values.float().numpy(force=True)
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy(force=True)
 
 
 def check_model(model: Forward, inputs: Tensor) -> None:
@@ -93,18 +93,16 @@ def check_model(model: Forward, inputs: Tensor) -> None:
         raise TypeError(f"model must be a module or a function, got {got}; of a Network its .model")
     if not isinstance(model, nn.Module):
         return
-    if model.training or any(m.training and _is_random_in_training(m) for m in model.modules()):
+    training = [module for module in model.modules() if module.training]
+    if model.training or any(
+        isinstance(m, _RANDOM) or type(m).__name__ in _RANDOM_NAMES for m in training
+    ):
         raise ValueError("model is in training mode, and its answers random: call model.eval()")
     first = next((p for p in model.parameters() if p.is_floating_point()), inputs)
     has, given = (first.dtype, first.device), (inputs.dtype, inputs.device)
     if has != given:
         advice = f"inputs.to({str(first.device)!r}), and model.float(), inputs.float()"
         raise ValueError(f"the model has {has}, the images have {given} (type, device): {advice}")
-
-
-def _is_random_in_training(module: nn.Module) -> bool:
-    kinds = (_NormBase, _DropoutNd, nn.RReLU, nn.MultiheadAttention)
-    return isinstance(module, kinds) or type(module).__name__ in ("StochasticDepth", "DropPath")
 
 
 def check_images(images: Tensor, name: str = "inputs") -> Tensor:
@@ -120,11 +118,9 @@ def check_images(images: Tensor, name: str = "inputs") -> Tensor:
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"{name} must be a tensor (N, C, H, W), got {type(images).__name__}.")
-    if not images.is_floating_point():
-        raise TypeError(f"{name} must be floats, normalised; got {images.dtype}")
     if images.dtype not in PRECISE:
-        advice = "convert both to float32: model.float(), images.float()"
-        raise TypeError(f"{name} are {images.dtype}, too coarse for explanations; {advice}")
+        advice = "normalised floats, not half precision: model.float(), images.float()"
+        raise TypeError(f"{name} are {images.dtype} and must be float32 or float64, {advice}")
     if images.ndim != 4 or images.numel() == 0:
         advice = f"; add the batch dimension with {name}[None]" if images.ndim == 3 else ""
         got = tuple(images.shape)
@@ -178,8 +174,8 @@ def acting(mode: TorchFunctionMode) -> Iterator[None]:
             torch._C._push_on_torch_function_stack(outer)
 
 
-class _FullPrecision(TorchFunctionMode):
-    """While active, a function that returns half precision is an error."""
+class FullPrecision(TorchFunctionMode):
+    """In ``acting(FullPrecision())``, a function that returns half precision is an error."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -189,18 +185,13 @@ class _FullPrecision(TorchFunctionMode):
         return result
 
 
-def in_full_precision() -> contextlib.AbstractContextManager[None]:
-    """Refuse networks that compute in half precision in the block, whatever they return."""
-    return acting(_FullPrecision())
-
-
 def scores_of(model: Forward, images: Tensor) -> Tensor:
     """Run a model, and return its class scores (N, classes), or raise as `check_outputs`.
 
     It gets a copy, which it may change in place. A model that turns autocast on in its own forward
     pass is refused.
     """
-    with in_full_precision():
+    with acting(FullPrecision()):
         return check_finite(check_outputs(model(images.clone()), len(images)))
 
 

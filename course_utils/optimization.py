@@ -256,7 +256,7 @@ def features_of(network: Network | nn.Module, layers: str | Sequence[str]) -> Fe
             checks.unchanged(model),
             contextlib.ExitStack() as hooks,
             contextlib.suppress(_Enough),
-            checks.in_full_precision(),
+            checks.acting(checks.FullPrecision()),
         ):
             for name, module in modules.items():
                 hook = module.register_forward_hook(functools.partial(keep, name))

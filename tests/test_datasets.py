@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -147,7 +148,7 @@ def test_cifar10_as_folders_of_pictures(form, tmp_path, monkeypatch):
         _made.write(tmp_path / "input" / "cifar10-as-jpeg", files)
     loaded = partial("cifar10", **options)
     assert [len(split) for split in loaded] == [90, 10, 40]
-    assert loaded.classes == DATASETS["cifar10"].classes
+    assert list(loaded.classes) == DATASETS["cifar10"].classes
     for split, folder in zip(loaded, ("train", "train", "test"), strict=True):
         assert all(path.startswith(f"{folder}/") for path in split.paths)
         assert all(labels_by_name(split))
@@ -188,7 +189,8 @@ def test_pickles_that_are_not_cifar10s_are_never_opened(tmp_path, monkeypatch):
     """Without `admit_cifar_batches` the MD5 differ, as they would for a tampered copy."""
     files = _made.cifar_batches()
     folder = _made.write(tmp_path / "c", files)
-    monkeypatch.setattr("pickle.load", lambda *_a, **_k: pytest.fail("opened a pickle"))
+    for name in ("pickle.load", "pickle.loads"):
+        monkeypatch.setattr(name, lambda *_a, **_k: pytest.fail("opened a pickle"))
     with pytest.raises(DatasetError, match="no intact copy of CIFAR-10"):
         quiet("cifar10", "real", folder=folder)
 
@@ -207,8 +209,8 @@ def test_caltech101(form, tmp_path, monkeypatch, server, add_asset):
     elif form == "tar":
         options["folder"] = put(tmp_path / "101_ObjectCategories.tar.gz", tar)
     else:
-        path = put(tmp_path / "101_ObjectCategories.tar.gz", tar)
-        folder = assets.unpack(path)
+        folder = tmp_path / "unpacked"
+        shutil.unpack_archive(put(tmp_path / "101_ObjectCategories.tar.gz", tar), folder)
         inside = folder / "101_ObjectCategories"
         options["folder"] = inside if form == "categories" else folder
     loaded = partial("caltech101", **options)
@@ -612,8 +614,7 @@ def test_masks_belong_to_their_pictures(rendered):
     assert split.masks.dtype == torch.uint8
     for i in range(len(split)):
         number = split.details(i)["scene"]["number"]
-        assert split.mask(i).max() == 1 + number % 2
-        assert torch.equal(split.mask(i), split.masks[i])
+        assert split.masks[i].max() == 1 + number % 2
     smaller = split.masks_at(8)
     assert smaller.shape == (18, 8, 8)
     assert set(smaller.unique().tolist()) == {0, 1, 2}
@@ -667,7 +668,7 @@ def test_photographs_have_none_of_these(tmp_path):
     assert split.cues is None
     assert not split.has_masks
     assert split.interventions == ()
-    for ask in (split.mask, split.scene, split.details):
+    for ask in (split.masks_at, split.scene, split.details):
         with pytest.raises(LookupError, match='only rendered pictures have one.*source="embedded"'):
             ask(0)
     with pytest.raises(LookupError, match="only: none"):

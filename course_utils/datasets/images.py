@@ -63,8 +63,8 @@ class ImageDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
         picture = self.image(index)
-        label = int(self.labels[index])
-        return (picture if self.transform is None else self.transform(picture)), label
+        picture = picture if self.transform is None else self.transform(picture)
+        return picture, int(self.labels[index])
 
     def __repr__(self) -> str:
         return f"<{self.name}: {len(self)} pictures of {len(self.classes)} classes>"
@@ -119,14 +119,13 @@ class ImageDataset(Dataset):
         """Return all images, uint8 (N, 3, H, W), or all masks, (N, H, W), as `read` gives them."""
         if (kind, size) in self._tensors:
             return self._tensors[kind, size]
-        pictures = kind == "images"
-        method = Image.Resampling.BILINEAR if pictures else Image.Resampling.NEAREST
-        result = np.empty((0, *[3] * pictures, size or 0, size or 0), np.uint8)
+        method = Image.Resampling.BILINEAR if kind == "images" else Image.Resampling.NEAREST
+        result = np.empty((0, *([3, 0, 0] if kind == "images" else [0, 0])), np.uint8)
         indices = range(len(self))
         for index in runtime.progress(indices, description=f"decoding {self.name}", shown=progress):
             picture = read(index)
             pixels = np.asarray(ImageOps.fit(picture, (size, size), method) if size else picture)
-            pixels = np.moveaxis(pixels, -1, 0) if pictures else pixels
+            pixels = np.moveaxis(pixels, -1, 0) if pixels.ndim == 3 else pixels
             if index == 0:
                 shape = (len(self), *pixels.shape)
                 if (size_in_gb := math.prod(shape) / 1e9) > MAX_GB:
@@ -155,17 +154,8 @@ class ImageDataset(Dataset):
         """Whether every picture has a mask of its parts."""
         return all(self._mask_file(index) in self._listing.files for index in range(len(self)))
 
-    def mask(self, index: int) -> Tensor:
-        """Return the part id of every pixel of a picture, uint8 (H, W); 0 is the background.
-
-        Raises
-        ------
-        LookupError
-            If no mask is known, as of photographs.
-        """
-        return torch.from_numpy(np.array(self._mask(index)))
-
     def _mask(self, index: int) -> Image.Image:
+        """Return the part id of every pixel of a picture; LookupError where it is not known."""
         name = self._mask_file(index)
         if name not in self._listing.files:
             raise LookupError(f"no mask of {self.paths[index]} is known: {_ONLY_RENDERED}")
@@ -225,18 +215,15 @@ class ImageDataset(Dataset):
         cues = [self._listing.scenes.get(path, {}).get("cue") for path in self.paths]
         return None if None in cues or not cues else torch.tensor(cues, dtype=torch.bool)
 
-    def _pairs(self) -> dict[str, dict[str, str]]:
-        """Return, for each intervention, the original's file to the changed picture's."""
-        here, pairs = set(self.paths), {}
-        for file, line in self._listing.scenes.items():
-            if line.get("original") in here:
-                pairs.setdefault(line["intervention"], {})[line["original"]] = file
-        return pairs
+    def _changed(self) -> list[dict[str, Any]]:
+        """Return the scenes of the changed pictures of this split."""
+        here = set(self.paths)
+        return [line for line in self._listing.scenes.values() if line.get("original") in here]
 
     @property
     def interventions(self) -> tuple[str, ...]:
         """Names of the interventions that are stored for pictures of this split."""
-        return tuple(sorted(self._pairs()))
+        return tuple(sorted({line["intervention"] for line in self._changed()}))
 
     def intervention(self, name: str) -> Pairs:
         """Return the pictures of this split for which an intervention is stored, before and after.
@@ -251,14 +238,13 @@ class ImageDataset(Dataset):
         LookupError
             If none is stored under this name.
         """
-        pairs = self._pairs()
-        if name not in pairs:
-            there = ", ".join(sorted(pairs)) or "none"
+        pairs = {line["original"]: line for line in self._changed() if line["intervention"] == name}
+        if not pairs:
+            there = ", ".join(self.interventions) or "none"
             raise LookupError(f"no intervention {name!r} is stored for {self.name}, only: {there}")
-        indices = [i for i, path in enumerate(self.paths) if path in pairs[name]]
-        files = [pairs[name][self.paths[i]] for i in indices]
-        now = [self.classes.index(self._listing.scenes[file]["class"]) for file in files]
-        records = list(map(Record, files, now))
+        indices = [i for i, path in enumerate(self.paths) if path in pairs]
+        lines = [pairs[self.paths[i]] for i in indices]
+        records = [Record(line["file"], self.classes.index(line["class"])) for line in lines]
         after = ImageDataset(f"{self.name}, {name}", self._listing, records, self.transform)
         return Pairs(name, torch.tensor(indices), self.subset(indices), after)
 

@@ -11,20 +11,22 @@ with ``on_error="skip"``, counts; what is no picture of the data set is named in
 from __future__ import annotations
 
 import csv
-import io
+import hashlib
+import itertools
 import json
 import operator
 import os
+import pickle
 import re
+import tomllib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from torchvision.datasets import CIFAR10
@@ -32,83 +34,35 @@ from torchvision.datasets import CIFAR10
 from .. import archives, assets
 from ..photos import PhotoError, load_photo
 
-CIFAR10_CLASSES = (
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-)  # fmt: skip
-#: Folder names that data sets use for their splits, in lower case.
-SPLIT_FOLDERS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
+SPLITS = ("train", "val", "test")
 #: Caltech-101's folder of pictures that show none of its objects.
 BACKGROUND = "BACKGROUND_Google"
 #: What lies beside the pictures in an embedded archive, and is none of its labelled pictures.
 BESIDE = ("masks/", "interventions/")
+#: The tables of rendered pictures, and what each line must hold.
+TRUTH = {
+    "scenes.jsonl": ("file", "class"),
+    "interventions.jsonl": ("file", "class", "original", "intervention"),
+}
 
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
-#: The tables of rendered pictures, and what each line must hold beside the class.
-TRUTH = {
-    "scenes.jsonl": ("file",), "interventions.jsonl": ("file", "original", "intervention"),
-}  # fmt: skip
-_ROOT_AND_SPLIT = rf"(?P<root>(?:.*?/)??)(?P<split>{'|'.join(SPLIT_FOLDERS)})/"
 
 
 class Entry(NamedTuple):
-    """A data set of the course.
-
-    Attributes
-    ----------
-    asset : str
-        Name of the real copy in ``data/assets.toml``.
-    count : int
-        Pictures in the real copy.
-    example : str
-        A file of it, for messages.
-    layout : str
-        Regular expression of a picture's file, with groups root, label and maybe split. Empty: a
-        table, ``train.csv``.
-    classes : tuple of str
-        Class names in the order of their labels; other files that fit `layout` are passed over.
-        Empty to take every folder but `BACKGROUND`.
-    editions : tuple of str
-        Which ones are in ``data/embedded``.
-    validation : float
-        Share of the training pictures that becomes validation, where the set has none.
-    pool : int or None
-        Put all splits together, draw so many pictures (all, where there are fewer), and split anew.
-    """
+    """A data set of the course, as ``data/datasets.toml`` describes it, and its fields."""
 
     asset: str
     count: int
     example: str
-    layout: str
-    classes: tuple[str, ...] = ()
-    editions: tuple[str, ...] = ("plain", "shortcut")
+    layout: str = ""
+    classes: Sequence[str] = ()
+    editions: Sequence[str] = ()
     validation: float = 0.15
     pool: int | None = None
 
 
-_CIFAR = Entry(
-    "cifar10", 60_000, "train/airplane/0001.jpg",
-    _ROOT_AND_SPLIT + rf"(?P<label>{'|'.join(CIFAR10_CLASSES)})/[^/]+",
-    CIFAR10_CLASSES, editions=("plain",), validation=0.1,
-)  # fmt: skip
-DATASETS = {
-    "cifar10": _CIFAR,
-    "vegetables": Entry(
-        "vegetables", 186, "train.csv", "", ("cucumber", "eggplant", "mushroom")
-    ),
-    "smoking": Entry(  # Kaggle unpacks to Training/Training/
-        "smoking", 1_120, "Training/smoking_1.jpg",
-        _ROOT_AND_SPLIT + r"(?:[^/]+/)?(?P<label>notsmoking|smoking)_[^/]+",
-        ("notsmoking", "smoking"),
-    ),
-    "animals": _CIFAR._replace(count=18_000, classes=("cat", "dog", "horse"), pool=5_000),
-    "caltech101": Entry(
-        "caltech101", 8_677, "accordion/image_0001.jpg",
-        r"(?P<root>(?:.*/)?)(?P<label>[^/]+)/image_\d+\.[^/]+", editions=(),
-    ),
-}  # fmt: skip
+_TABLES = tomllib.loads(assets.course_file("datasets.toml").read_text(encoding="utf-8"))
+DATASETS = {name: Entry(**table) for name, table in _TABLES.items()}
 
 
 class DatasetError(ValueError):
@@ -153,8 +107,6 @@ class Files(dict[str, Path | bytes | np.ndarray | Exception]):
                     raise ValueError(f"it holds {name!r} twice")
                 if not archives.CLUTTER.search(name):
                     self[name] = content
-        except DatasetError:  # of an archive in it, which it names
-            raise
         except Exception as error:  # decoders raise all kinds of errors on damaged bytes
             advice = "pass the data set's folder, or another archive, with folder="
             raise DatasetError(f"{location} cannot be read: {error}; {advice}") from error
@@ -175,14 +127,19 @@ class Files(dict[str, Path | bytes | np.ndarray | Exception]):
         except PhotoError as error:
             raise DatasetError(f"{name} in {self.location} cannot be used: {error}") from error
 
-    def unpacked(self) -> Path:
-        """Return the folder, or that to which the archive is unpacked, once."""
-        return self.location if self.location.is_dir() else assets.unpack(self.location)
+    def in_archives(self) -> Files:
+        """Return what the archives among these files hold, read into memory."""
+        found = []
+        for name in filter(_ARCHIVE.search, self):
+            held = Files(self.location / name, _found_in(self.read(name)))
+            found += [(f"{name}/{file}", content) for file, content in held.items()]
+        return Files(self.location, found)
 
 
-def _found_in(path: Path) -> Iterator[tuple[str, Path | bytes | Exception]]:
-    if not path.is_dir():
-        for name, opener in archives.members(path):
+def _found_in(place: Path | bytes) -> Iterator[tuple[str, Path | bytes | Exception]]:
+    """Yield the files below a folder, or in an archive (which may be in memory)."""
+    if isinstance(place, bytes) or not place.is_dir():
+        for name, opener in archives.members(place):
             try:
                 with opener() as file:
                     yield name, file.read()
@@ -193,33 +150,28 @@ def _found_in(path: Path) -> Iterator[tuple[str, Path | bytes | Exception]]:
     def refuse(error: OSError) -> None:  # by itself it would pass over what it cannot read
         raise error
 
-    for folder, inside, names in os.walk(path, followlinks=True, onerror=refuse):
+    for folder, inside, names in os.walk(place, followlinks=True, onerror=refuse):
         inside[:] = [name for name in inside if not archives.CLUTTER.search(name)]
         files = [Path(folder, name) for name in names]
-        yield from ((str(file.relative_to(path)), file) for file in files)
+        yield from ((str(file.relative_to(place)), file) for file in files)
 
 
-def _found_in_archives(files: Files) -> Iterator[tuple[str, Any]]:
-    """Yield what the archives among these files hold."""
-    if any(map(_ARCHIVE.search, files)):
-        for name, path in Files(files.unpacked()).items():
-            if _ARCHIVE.search(name):
-                yield from ((f"{name}/{file}", held) for file, held in Files(path).items())
-
-
-def _found_in_batches(files: Files, batch: str) -> Iterator[tuple[str, np.ndarray]]:
+def _cifar10_pictures(files: Files, folder: str) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the pictures of ``cifar-10-batches-py``, as ``train/airplane/00012.png``.
 
-    torchvision compares the MD5 of each batch before it unpickles it.
+    The batches are pickles, which can do anything: only those whose MD5 torchvision knows are read.
     """
-    folder = str((files.unpacked() / batch).resolve().parent.parent)
-    for split in ("train", "test"):
-        try:
-            part = CIFAR10(folder, train=split == "train")
-        except RuntimeError as error:
-            raise ValueError("it has no intact copy of CIFAR-10's batches") from error
-        for i, label in enumerate(part.targets):
-            yield f"{split}/{CIFAR10_CLASSES[label]}/{i:05d}.png", part.data[i]
+    for split, batches in (("train", CIFAR10.train_list), ("test", CIFAR10.test_list)):
+        number = itertools.count()
+        for name, digest in batches:
+            data = files.read(folder + name)
+            if hashlib.md5(data).hexdigest() != digest:
+                raise ValueError(f"it has no intact copy of CIFAR-10's batches: see {name}")
+            batch = pickle.loads(data, encoding="latin1")
+            for label, levels in zip(batch["labels"], batch["data"], strict=True):
+                title = DATASETS["cifar10"].classes[label]
+                picture = levels.reshape(3, 32, 32).transpose(1, 2, 0)
+                yield f"{split}/{title}/{next(number):05d}.png", picture
 
 
 # ------------------------------------------------------------------------------------ layouts
@@ -274,7 +226,7 @@ def find_listing(entry: Entry, path: Path) -> Listing:
     """
     parse = _parse_paths if entry.layout else _parse_table
     files = Files(path)
-    listing = parse(entry, files) or parse(entry, Files(path, _found_in_archives(files)))
+    listing = parse(entry, files) or parse(entry, files.in_archives())
     if listing is None:
         there = ", ".join(sorted(files)[:3]) or "nothing"
         raise DatasetError(f"{path} should hold files such as {entry.example}; it holds {there}")
@@ -286,18 +238,18 @@ def _parse_paths(entry: Entry, files: Files) -> Listing | None:
     """Take label and split from folders and file names."""
     batches = [name for name in files if f"/{name}".endswith("/data_batch_1")]
     if batches and entry.asset == "cifar10":
-        files = Files(files.location, _found_in_batches(files, batches[0]))
+        folder = batches[0].removesuffix("data_batch_1")
+        files = Files(files.location, _cifar10_pictures(files, folder))
     matches = {name: re.fullmatch(entry.layout, name, re.I) for name in filter(is_picture, files)}
-    roots = {match["root"] for match in matches.values() if match}
-    if not roots:
+    if not any(matches.values()):
         return None
-    root = min(roots, key=lambda root: (len(root), root))
-    found = {n: m.groupdict() for n, m in matches.items() if m and m["root"] == root}
+    root = min((m["root"] for m in matches.values() if m), key=lambda root: (len(root), root))
+    found = {name: match for name, match in matches.items() if match and match["root"] == root}
     folders = {match["label"] for match in found.values()} - {BACKGROUND}
-    listing = Listing(files, root, entry.classes or tuple(sorted(folders, key=str.lower)))
+    listing = Listing(files, root, tuple(entry.classes or sorted(folders, key=str.lower)))
     index = {name.lower(): label for label, name in enumerate(listing.classes)}
     for name, match in found.items():
-        split = SPLIT_FOLDERS.get(match.get("split", "").lower())
+        split = next((s for s in SPLITS if match["split"].lower().startswith(s)), None)
         if (label := index.get(match["label"].lower())) is not None:
             listing.records.append(Record(name[len(root) :], label, split))
     _note_others(listing, set(found), f"is not laid out like {entry.example}, so it has no label")
@@ -314,30 +266,31 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
     tables = [name for name in files if f"/{name}".lower().endswith("/train.csv")]
     if not tables:
         return None
-    name = min(tables, key=lambda name: (name.count("/"), name))
-    listing = Listing(files, name[: -len("train.csv")], entry.classes)
-    inside = [other[len(listing.root) :] for other in files if other.startswith(listing.root)]
+    table = min(tables, key=lambda name: (name.count("/"), name))
+    listing = Listing(files, table[: -len("train.csv")], tuple(entry.classes))
+    inside = [name[len(listing.root) :] for name in files if name.startswith(listing.root)]
     paths = {file.lower(): file for file in inside if not file.startswith(BESIDE)}
     names = Counter(path.rpartition("/")[2] for path in paths)
-    once = {path.rpartition("/")[2]: file for path, file in paths.items()}
-    once = {name: file for name, file in once.items() if names[name] == 1}
     folders = {path.rpartition("/")[0].rpartition("/")[2] for path in paths} - {""}
     labels = {str(label): label for label in range(len(entry.classes))}
     labels |= {title: label for label, title in enumerate(entry.classes)}
     rows: dict[str, int] = {}
-    for row, path, text in _read_table(files.read(name), f"{name} in {files.location}"):
+    for row, path, text in _read_table(files.read(table), f"{table} in {files.location}"):
         steps, label = tidy(path).lower().split("/"), labels.get(re.sub(r"\.0*$", "", text.lower()))
         ends = ("/".join(steps[start:]) for start in range(len(steps)))
         file = next((paths[end] for end in ends if end in paths), None)
-        if file is None and not folders & {*steps[-2:-1]}:
-            file = once.get(steps[-1])
-        if file and label is not None and file not in rows:
-            listing.records.append(Record(file, label))
-        else:
+        if file is None and names[steps[-1]] == 1 and not folders & {*steps[-2:-1]}:
+            file = next(paths[path] for path in paths if path.rpartition("/")[2] == steps[-1])
+        what = ""
+        if file is None:
+            what = "is not in the data set"
+        elif file in rows:
+            what = f"has a row already, line {rows[file]}"
+        elif label is None:
             what = f"has the label {text!r}, which should be one of {', '.join(labels)}"
-            what = f"has a row already, line {rows[file]}" if file in rows else what
-            what = what if file else "is not in the data set"
-            listing.problems.append(f"train.csv, line {row}: {path!r} {what}")
+        else:
+            listing.records.append(Record(file, label))
+        listing.problems += [f"train.csv, line {row}: {path!r} {what}"] if what else []
         rows.setdefault(file or path, row)
     _note_others(listing, {listing.root + file for file in rows}, "has no row in train.csv")
     return listing
@@ -353,24 +306,18 @@ def _read_table(data: bytes, given: str) -> list[tuple[int, str, str]]:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("cp1252", "replace")  # as Excel writes it
-    announced, text = re.fullmatch(
-        "(sep=[^\n]*\n)?(.*)", re.sub("\r\n?", "\n", text), re.S
-    ).groups()
-    header = text.partition("\n")[0]
-    separator = max(",;\t", key=header.count)
+    lines = [*re.split("\r\n?|\n", text), ""]
+    skip = int(lines[0].startswith("sep="))
+    separator = max(",;\t", key=lines[skip].count)
+    table = csv.DictReader(lines[skip:], restval="", delimiter=separator, skipinitialspace=True)
     try:
-        table = pd.read_csv(
-            io.StringIO(text), sep=separator, engine="python", dtype=str, keep_default_na=False,
-            index_col=False, skip_blank_lines=False, skipinitialspace=True,
-            on_bad_lines=lambda fields: fields[: header.count(separator) + 1],
-        )  # fmt: skip
-        table.columns = [str(column).strip().lower() for column in table.columns]
-        table = table[["img_path", "label"]].fillna("").map(str.strip)
-    except (ValueError, AttributeError, csv.Error, LookupError) as error:
+        table.fieldnames = [name.strip().lower() for name in table.fieldnames or ()]
+        rows = [(table.line_num + skip, row["img_path"], row["label"]) for row in table]
+    except (csv.Error, LookupError) as error:
         message = f"{given} is no table with the columns img_path and label: {error}; it begins"
-        raise DatasetError(f"{message} with {header[:80]!r}") from error
-    first = 3 if announced else 2
-    return [(i + first, path, label) for i, path, label in table.itertuples() if path or label]
+        raise DatasetError(f"{message} with {lines[skip][:80]!r}") from error
+    rows = [(line, path.strip(), label.strip()) for line, path, label in rows]
+    return [row for row in rows if row[1] or row[2]]
 
 
 def _note_others(listing: Listing, taken: set[str], why: str) -> None:
@@ -389,16 +336,18 @@ def _note_others(listing: Listing, taken: set[str], why: str) -> None:
 def _read_truth(listing: Listing) -> None:
     """Read what a renderer has stored beside its pictures; there is nothing beside photographs."""
     files, root, where = listing.files, listing.root, "parts.json"
+
+    def lines(name: str) -> list[str]:
+        return files.read(root + name).decode().splitlines() if root + name in files else []
+
     try:
-        if root + where in files:
-            parts = json.loads(files.read(root + where))
-            listing.parts = {int(part): str(title) for part, title in parts.items()}
+        parts = json.loads("".join(lines(where)) or "{}")
+        listing.parts = {int(part): str(title) for part, title in parts.items()}
         for name, keys in TRUTH.items():
-            lines = files.read(root + name).decode().splitlines() if root + name in files else []
-            for number, text in enumerate(lines, 1):
+            for number, text in enumerate(lines(name), 1):
                 where = f"{name}, line {number}"
                 line = json.loads(text)
-                file, *_ = operator.itemgetter(*keys, "class")(line)
+                file, *_ = operator.itemgetter(*keys)(line)
                 listing.scenes[file] = line
         known = {file: line.get("split") for file, line in listing.scenes.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:

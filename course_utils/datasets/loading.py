@@ -12,9 +12,8 @@ from sklearn.model_selection import train_test_split
 
 from .. import assets, checks, runtime
 from .images import DatasetSplits, ImageDataset
-from .layouts import DATASETS, DatasetError, Entry, Listing, Record, find_listing
+from .layouts import DATASETS, SPLITS, DatasetError, Entry, Listing, Record, find_listing
 
-SPLITS = ("train", "val", "test")
 #: Shares of training, validation and test where a data set gives no splits.
 SHARES = (0.70, 0.15, 0.15)
 #: Problems that an error message lists; the others are counted.

@@ -329,7 +329,7 @@ def load_network(
 def _find_weights(name: str, source: str) -> tuple[dict[str, Tensor], str]:
     """Return a state dict and where it came from, or raise AssetUnavailable."""
     bundled = NETWORKS[name].bundled
-    if bundled is not None and (source != "real" or name not in assets.names()):
+    if bundled is not None and (source != "real" or name not in assets.manifest()):
         return bundled(), "bundled with pip"
     path = assets.fetch(name, offline=source == "embedded")
     return torch.load(path, map_location="cpu", weights_only=True), str(path)
