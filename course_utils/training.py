@@ -17,8 +17,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +33,7 @@ from torch.optim import Optimizer
 from . import assets, checks, runtime
 from .datasets import ImageDataset
 from .datasets import batches as make_batches
-from .datasets.batches import Batches
+from .datasets.batches import Batches, to_float
 from .networks import Network, Preprocess
 
 __all__ = [
@@ -47,7 +45,6 @@ __all__ = [
 Schedule = Callable[[float], float]
 #: An optimizer, or what makes one of the parameters that learn.
 Rule = Optimizer | Callable[[list[nn.Parameter]], Optimizer]
-Device = str | torch.device | None
 
 
 @dataclass
@@ -127,7 +124,7 @@ def fit(
     schedule: str | Schedule | None = None,
     patience: int | None = None,
     seed: int | None = None,
-    device: Device = None,
+    device: str | torch.device | None = None,
     progress: bool = True,
 ) -> History:
     """Train a classifier, in place.
@@ -198,16 +195,15 @@ def fit(
         raise ValueError("epochs and patience must be at least 1, and patience needs validation")
     if isinstance(schedule, str):
         schedule = SCHEDULES[checks.one_of("schedule", schedule, SCHEDULES)]
-    history, count = History(), operator.length_hint(batches, 0)
     if seed is not None:
         runtime.seed_everything(seed)
+    history, count = History(), operator.length_hint(batches, 0)
     model.to(device or runtime.current().device)
-    modes = [(module, module.training) for module in model.modules()]
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.affine]
-    still = [norm for norm in norms if not norm.weight.requires_grad]
+    modes = {module: module.training for module in model.modules()}
+    norms = [m for m in modes if isinstance(m, _BatchNorm) and m.affine]
     rule = _make_rule(model, optimizer, learning_rate)
     rates = [group["lr"] for group in rule.param_groups]
-    best, record = copy.deepcopy(model.state_dict()), None
+    best, record = copy.deepcopy(model.state_dict()), (-math.inf,)
 
     def learn(loss: Tensor, index: int) -> None:
         done = (epoch - 1 + (index / count if count else 0)) / epochs
@@ -225,26 +221,23 @@ def fit(
     with torch.enable_grad(), runtime.progress(total=count * epochs or None, shown=progress) as bar:
         try:
             for epoch in range(1, epochs + 1):
-                start, where = time.perf_counter(), f"epoch {epoch}"
+                # without validation the last epoch counts as best, in case the next one fails
+                start, where, score = time.perf_counter(), f"epoch {epoch}", (epoch,)
                 model.train()
-                for module in still:
-                    module.eval()
-                train_loss, accuracy = _run(model, batches, where, learn)
+                for norm in norms:
+                    norm.train(norm.weight.requires_grad)
+                loss, accuracy = _run(model, batches, where, learn)
                 if not all(parameter.isfinite().all() for parameter in model.parameters()):
                     advice = "try a tenth of the learning rate"
                     raise FloatingPointError(f"weights are not finite after {where}: {advice}")
-                score = None
                 if validation is not None:
-                    model.eval()
-                    with torch.no_grad():
-                        held = _run(model, validation, f"validation, {where}")
-                    score = held[1], -held[0]
+                    held = _run(model.eval(), validation, f"validation, {where}")
                     history.validation_loss.append(held[0])
                     history.validation_accuracy.append(held[1])
-                history.train_loss.append(train_loss)
+                    score = held[1], -held[0]
+                history.train_loss.append(loss)
                 history.train_accuracy.append(accuracy)
-                if score is None or record is None or score > record:
-                    # without validation the last epoch counts as best, in case the next one fails
+                if score > record:
                     best, record = copy.deepcopy(model.state_dict()), score
                     history.best_epoch = epoch
                 history.seconds.append(time.perf_counter() - start)
@@ -262,9 +255,9 @@ def fit(
                 group["lr"] = rate
                 for parameter in group["params"]:
                     parameter.grad = None
-            for module, training in modes:
+            for module, training in modes.items():
                 module.training = training
-    history.restored = record is not None
+    history.restored = validation is not None and history.best_epoch is not None
     if history.restored:
         checks.surely(restore)
     checks.surely(model.eval)
@@ -278,12 +271,13 @@ def _run(
     learn: Callable[[Tensor, int], None] | None = None,
 ) -> tuple[float, float]:
     """Go through the batches once, learn from each loss, and return mean loss and accuracy."""
-    total, right, pictures = torch.zeros((), device=_device_of(model)), 0, 0
+    total, right, pictures, device = 0.0, 0, 0, _device_of(model)
     for index, batch in enumerate(batches):
         place = f"batch {index + 1}, {where}"
-        inputs, labels = (part.detach().to(total.device) for part in _pair(batch))
+        inputs, labels = (part.detach().to(device) for part in _pair(batch))
         try:
-            outputs = checks.check_outputs(model(inputs.clone()), len(inputs))
+            with torch.set_grad_enabled(learn is not None):
+                outputs = checks.check_outputs(model(inputs.clone()), len(inputs))
         except ValueError as error:
             advice = "leave a last batch of one picture out, with drop_last=True"
             error.add_note(f"This is {place}. If it is about values per channel: {advice}")
@@ -292,14 +286,14 @@ def _run(
         loss = F.cross_entropy(outputs, labels)
         if not math.isfinite(number := loss.item()):
             raise FloatingPointError(f"the loss is {number} in {place}: {_likely_cause(inputs)}")
-        total += loss.detach() * len(labels)
-        right = right + (outputs.detach().argmax(dim=1) == labels).sum()
+        total += number * len(labels)
+        right += int((outputs.argmax(dim=1) == labels).sum())
         pictures += len(labels)
         if learn is not None:
             learn(loss, index)
     if not pictures:
         raise ValueError(f"no pictures in {where}: an empty split, or an iterator that is used up?")
-    return total.item() / pictures, int(right) / pictures
+    return total / pictures, right / pictures
 
 
 def _likely_cause(inputs: Tensor) -> str:
@@ -336,8 +330,8 @@ def _device_of(model: nn.Module) -> torch.device:
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise TypeError(f"model must be a torch.nn.Module, got a {kind}; pass its .model, if any")
-    tensor = next(chain(model.parameters(), model.buffers()), None)
-    return runtime.current().device if tensor is None else tensor.device
+    tensors = [*model.parameters(), *model.buffers()]
+    return tensors[0].device if tensors else runtime.current().device
 
 
 def _predict(model: nn.Module, inputs: Tensor) -> Tensor:
@@ -414,12 +408,12 @@ class Evaluation:
     probabilities: Tensor
     classes: tuple[str, ...]
 
-    @cached_property
+    @functools.cached_property
     def predictions(self) -> Tensor:
         """Most probable class of each picture, int64 (N,)."""
         return self.probabilities.argmax(dim=1)
 
-    @cached_property
+    @functools.cached_property
     def correct(self) -> Tensor:
         """Whether each picture was classified correctly, bool (N,)."""
         return self.predictions == self.labels
@@ -429,7 +423,7 @@ class Evaluation:
         """Share of pictures that were classified correctly."""
         return float(self.correct.double().mean())
 
-    @cached_property
+    @functools.cached_property
     def interval(self) -> tuple[float, float]:
         """95 % interval of the accuracy on unseen pictures of the same kind (Wilson 1927)."""
         counts = binomtest(int(self.correct.sum()), len(self.labels))
@@ -440,7 +434,7 @@ class Evaluation:
         """Mean cross entropy in nats."""
         return float(F.nll_loss(self.probabilities.clamp_min(1e-12).log(), self.labels))
 
-    @cached_property
+    @functools.cached_property
     def report(self) -> pd.DataFrame:
         """Precision, recall, f1 and support: a row for each class, then the macro average.
 
@@ -452,7 +446,7 @@ class Evaluation:
         table = rows.loc[[*map(str, labels), "macro avg"]].rename(columns={"f1-score": "f1"})
         return table.astype({"support": int}).set_axis([*self.classes, "macro average"])
 
-    @cached_property
+    @functools.cached_property
     def confusion(self) -> NDArray[np.int64]:
         """Confusion matrix (classes, classes): row true class, column predicted, entry pictures."""
         return confusion_matrix(self.labels, self.predictions, labels=range(len(self.classes)))
@@ -627,9 +621,9 @@ def extract_features(
 
     model = backbone
     if isinstance(backbone, Network):
-        size = backbone.preprocess.crop if size is None else size
-        mean, std = backbone.preprocess.mean, backbone.preprocess.std
-        transform = transform or functools.partial(normalize, mean=mean, std=std)
+        how = backbone.preprocess
+        size = how.crop if size is None else size
+        transform = transform or functools.partial(normalize, mean=how.mean, std=how.std)
         model = backbone_of(backbone)
     if isinstance(pictures, ImageDataset):
         pictures = pictures.to_tensors(size, progress=progress)
@@ -639,8 +633,7 @@ def extract_features(
         checks.check_pixels(images, "pictures", normalized=transform is None)
     parts = []
     for batch in runtime.progress(images.split(32), description="features", shown=progress):
-        batch = batch.to(_device_of(model))
-        batch = batch.float() / 255 if batch.dtype == torch.uint8 else batch
+        batch = to_float(batch.to(_device_of(model)))
         parts.append(_predict(model, batch if transform is None else transform(batch)))
     return Features(torch.cat(parts), labels)
 
@@ -756,7 +749,7 @@ class Checkpoint(NamedTuple):
     details: dict[str, Any]
 
 
-def load_checkpoint(name: str, *, device: Device = None) -> Checkpoint:
+def load_checkpoint(name: str, *, device: str | torch.device | None = None) -> Checkpoint:
     """Load a network that was trained for this course.
 
     Parameters
