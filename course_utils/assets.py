@@ -21,6 +21,8 @@ from __future__ import annotations
 import argparse
 import atexit
 import functools
+import itertools
+import math
 import os
 import shutil
 import sys
@@ -32,7 +34,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -45,8 +46,9 @@ from . import archives, checks
 __all__ = ["AssetUnavailable", "fetch", "prefetch", "status", "verify"]
 
 KAGGLE_INPUT = Path("/kaggle/input")
-#: How long a server may take to say that it is there, and how long a transfer may stand still.
-DECIDE_SECONDS, STALL_SECONDS = 3.0, 15.0
+#: How long a server may take to say that it is there, how long a transfer may stand still, and how
+#: often a transfer is begun.
+DECIDE_SECONDS, STALL_SECONDS, TRIES = 3.0, 15.0, 3
 _SILENCE = f"no answer within {DECIDE_SECONDS:g} s"
 
 
@@ -75,7 +77,7 @@ class Asset:
     name: str
     file: str
     kind: str
-    urls: Sequence[str]
+    urls: Sequence[str] = ()
     hash: str = ""
     size: int | None = None
     unpacked: Sequence[str] = ()
@@ -160,16 +162,16 @@ def _places() -> dict[Path, int]:
 
 def _copies(entry: Asset) -> Iterator[tuple[Path, str]]:
     """Yield every copy on this machine, in order: the file or folder, and what is wrong with it."""
-    for folder, depth in _places().items():
-        for pattern in (entry.file, *entry.unpacked):
-            for level in range(depth + 1):
-                for path in sorted(folder.glob("*/" * level + pattern)):
-                    if pattern == entry.file:
-                        yield path, _problem(path, entry)
-                    elif pattern.endswith(".zip"):  # the same pictures, packed by somebody else
-                        yield path, archives.problem(path)
-                    else:
-                        yield path.parents[pattern.count("/")], ""
+    patterns = entry.file, *entry.unpacked
+    for (folder, depth), pattern in itertools.product(_places().items(), patterns):
+        for level in range(depth + 1):
+            for path in sorted(folder.glob("*/" * level + pattern)):
+                if pattern == entry.file:
+                    yield path, _problem(path, entry)
+                elif pattern.endswith(".zip"):  # the same pictures, packed by somebody else
+                    yield path, archives.problem(path)
+                else:
+                    yield path.parents[pattern.count("/")], ""
 
 
 def _problem(path: Path, entry: Asset, *, read: bool = False) -> str:
@@ -328,46 +330,38 @@ def fetch(name: str, *, offline: bool = False) -> Path:
 
 
 def _unavailable(entry: Asset, reasons: Sequence[str]) -> AssetUnavailable:
-    local = [
-        f"{folder}: {'has no ' + entry.file if folder.is_dir() else 'there is no such folder'}"
-        for folder in _places()
-    ]
+    why = {True: f"has no {entry.file}", False: "there is no such folder"}
+    local = [f"{folder}: {why[folder.is_dir()]}" for folder in _places()]
     wrong = [f"{path}: {problem}" for path, problem in _copies(entry) if problem]
-    advice = (
-        f"connect to the internet and run this again, or put {entry.file} into a folder and set "
-        "COURSE_DATA to that folder, or ask your instructor for the class's folder"
-    )
+    advice = f"connect to the internet and run this again, or put {entry.file} into a folder (your "
+    advice += "instructor may have one) and set COURSE_DATA to that folder"
     return AssetUnavailable(entry.name, [*local, *wrong, *reasons], advice)
 
 
 def _download(entry: Asset, folder: Path, local: Sequence[Path] = ()) -> Path:
     """Copy or download into a temporary folder inside `folder`, check, and rename."""
-
-    def get(source: str, target: str, caller: Any) -> None:
-        timeouts = DECIDE_SECONDS, STALL_SECONDS
-        if source in answers:
-            pooch.HTTPDownloader(True, 1 << 18, timeout=timeouts)(source, target, caller)
-        else:
-            shutil.copyfile(source, target)
-        if problem := _problem(Path(target), entry, read=True):
-            raise ValueError(f"what arrived is not the file: {problem}")  # pooch tries again
-
     mirror = os.environ.get("COURSE_MIRROR")
     addresses = [f"{mirror.rstrip('/')}/{quote(entry.file)}"] if mirror else entry.urls
     answers = {} if local else _ask(addresses)
-    reasons = [f"{url}: {reason}" for url, reason in answers.items() if reason]
-    for source in [*map(str, local), *(url for url, reason in answers.items() if not reason)]:
+    reasons = {url: reason for url, reason in answers.items() if reason}
+    get = pooch.HTTPDownloader(True, 1 << 18, timeout=(DECIDE_SECONDS, STALL_SECONDS))
+    sources = [*local, *(url for url in answers if url not in reasons)]
+    for source in [source for source in sources for _ in range(TRIES)]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as part:
-                registry, urls = {entry.file: entry.hash or None}, {entry.file: source}
-                fetcher = pooch.create(part, "", registry=registry, urls=urls, retry_if_failed=2)
-                received = Path(fetcher.fetch(entry.file, downloader=get))
+                received = Path(part, entry.file)
+                if source in local:
+                    shutil.copyfile(source, received)
+                else:
+                    get(source, str(received), None)
+                if problem := _problem(received, entry, read=True):
+                    raise ValueError(f"what arrived is not the file: {problem}")
                 received.chmod(0o644)  # temporary files are private, a class's folder is not
                 return received.replace(folder / entry.file)
         except (OSError, ValueError) as error:  # requests' errors, a full disk, a wrong file
-            reasons.append(f"{source}: {_cause(error)}")
-    raise _unavailable(entry, reasons)
+            reasons[str(source)] = _cause(error)
+    raise _unavailable(entry, [f"{source}: {reason}" for source, reason in reasons.items()])
 
 
 # ---------------------------------------------------------------------------- for people
@@ -375,10 +369,8 @@ def _download(entry: Asset, folder: Path, local: Sequence[Path] = ()) -> Path:
 
 def status() -> pd.DataFrame:
     """Say for every asset whether it is here: its `kind`, `path` (or None) and `megabytes`."""
-    rows = [
-        (entry.name, entry.kind, find_local(entry.name), (entry.size or float("nan")) / 1e6)
-        for entry in manifest().values()
-    ]
+    entries = manifest().values()
+    rows = [(e.name, e.kind, find_local(e.name), (e.size or math.nan) / 1e6) for e in entries]
     return pd.DataFrame(rows, columns=["name", "kind", "path", "megabytes"]).set_index("name")
 
 
@@ -391,14 +383,10 @@ def verify() -> pd.DataFrame:
         A row per file: `name`, `path` and `problem`, which is empty when it is right.
     """
     _digest.cache_clear()
-    rows = [
-        (entry.name, path, _problem(path, entry, read=True))
-        for entry in manifest().values()
-        for path, _ in _copies(entry)
-        if path.is_file()
-    ]
-    for path in sorted(embedded_folder().glob("*.zip")):
-        rows.append((path.stem, path, archives.problem(path, read=True)))
+    found = [(entry, path) for entry in manifest().values() for path, _ in _copies(entry)]
+    own = [(Asset(p.stem, p.name, "dataset"), p) for p in sorted(embedded_folder().glob("*.zip"))]
+    files = [(entry, path) for entry, path in found + own if path.is_file()]
+    rows = [(entry.name, path, _problem(path, entry, read=True)) for entry, path in files]
     return pd.DataFrame(rows, columns=["name", "path", "problem"])
 
 

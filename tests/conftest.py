@@ -8,9 +8,7 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
-import pooch
 import pytest
 import torch
 from _lessons import random_weights
@@ -57,7 +55,6 @@ def fresh_assets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(assets, "KAGGLE_INPUT", tmp_path / "no-kaggle")
     monkeypatch.setattr(assets, "embedded_folder", lambda: tmp_path / "embedded")
     monkeypatch.setattr(runtime, "_current", None)
-    monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=lambda seconds: None))
     assets._head.cache_clear()
     assets._writable.cache_clear()
     return cache

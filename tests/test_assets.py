@@ -370,7 +370,7 @@ def test_full_disk_is_named_and_leaves_nothing(add_asset, server, fresh_assets, 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     add_asset("net", BODY, urls=[server.serve("/net.bin", BODY)])
-    monkeypatch.setattr(assets.pooch.core.shutil, "move", full)
+    monkeypatch.setattr(Path, "replace", full)
     assert "No space left" in unavailable().reasons[-1]
     assert files_below(fresh_assets) == []
 
