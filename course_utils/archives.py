@@ -67,8 +67,9 @@ def members(source: Path | bytes) -> Iterator[tuple[str, Opener]]:
                 raise ValueError(f"its entry {stored!r} is a link or a device, not a file")
             total += size
             if count > MAX_FILES or total > most:
-                limits = f"{MAX_FILES:,} files or {most / 1e6:.0f} MB"
-                raise ValueError(f"it unpacks to more than {limits}")
+                raise ValueError(
+                    f"it unpacks to more than {MAX_FILES:,} files or {most:,.0f} bytes"
+                )
             if name and not name.endswith("/") and not CLUTTER.search(name):
                 yield name, opener
 

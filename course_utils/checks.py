@@ -24,6 +24,7 @@ _RANDOM = (_NormBase, _DropoutNd, nn.RReLU, nn.MultiheadAttention)
 _RANDOM_NAMES = ("StochasticDepth", "DropPath")
 #: Types with enough digits for differences and sums of gradients.
 PRECISE = (torch.float32, torch.float64)
+_IN_FLOAT32 = "too coarse: compute in float32, model.float(), without autocast in its forward pass"
 #: What can be explained: images (N, C, H, W) in, one score per class (N, classes) out.
 Forward = Callable[[Tensor], Tensor]
 #: One class for all images, or one per image.
@@ -89,8 +90,7 @@ def check_model(model: Forward, inputs: Tensor) -> None:
         If it is in training mode, or lives on another device or in another floating-point type.
     """
     if not callable(model):
-        got = type(model).__name__
-        raise TypeError(f"model must be a module or a function, got {got}; of a Network its .model")
+        raise TypeError(f"model must be a module or function, not {type(model)}: pass its .model")
     if not isinstance(model, nn.Module):
         return
     training = [module for module in model.modules() if module.training]
@@ -123,11 +123,10 @@ def check_images(images: Tensor, name: str = "inputs") -> Tensor:
         raise TypeError(f"{name} are {images.dtype} and must be float32 or float64, {advice}")
     if images.ndim != 4 or images.numel() == 0:
         advice = f"; add the batch dimension with {name}[None]" if images.ndim == 3 else ""
-        got = tuple(images.shape)
-        raise ValueError(f"{name} must be images (N, C, H, W), one or more, got {got}{advice}")
+        given = f"{tuple(images.shape)}{advice}"
+        raise ValueError(f"{name} must be images (N, C, H, W), one or more, got {given}")
     if bad := int((~torch.isfinite(images)).sum()):
-        advice = "is there a division by zero in the preprocessing?"
-        raise ValueError(f"{name} hold {bad} values that are NaN or infinite: {advice}")
+        raise ValueError(f"{name} hold {bad} NaN or infinite values: a division by zero before?")
     images = images.detach()
     # tensors made under torch.inference_mode() cannot take part in a graph; a copy can
     return images.clone() if images.is_inference() else images
@@ -146,11 +145,10 @@ def expand_baselines(baselines: Baselines, inputs: Tensor) -> Tensor:
     if baselines is None or isinstance(baselines, numbers.Real):
         return check_images(torch.full_like(inputs[:1], float(baselines or 0)), "baselines")
     if not isinstance(baselines, Tensor):
-        got = type(baselines).__name__
-        raise TypeError(f"baselines must be None (zeros), a number or a tensor, got {got}")
+        raise TypeError(f"baselines must be None (zeros), number or tensor, not {type(baselines)}")
     if baselines.shape not in {inputs.shape, inputs[:1].shape}:
-        advice = "; add the batch dimension with baselines[None]" if baselines.ndim == 3 else ""
         shapes = f"the inputs', {tuple(inputs.shape)}, or one image's: {tuple(baselines.shape)}"
+        advice = "; add the batch dimension with baselines[None]" if baselines.ndim == 3 else ""
         raise ValueError(f"baselines must have the shape of {shapes}{advice}")
     return check_images(baselines.to(inputs), "baselines")
 
@@ -180,8 +178,7 @@ class FullPrecision(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if isinstance(result, Tensor) and result.dtype in (torch.float16, torch.bfloat16):
-            advice = "compute in float32, without autocast in the forward pass"
-            raise TypeError(f"the model computes in {result.dtype}, too coarse here: {advice}")
+            raise TypeError(f"the model computes in {result.dtype}, {_IN_FLOAT32}")
         return result
 
 
@@ -227,10 +224,7 @@ def check_outputs(outputs: Any, n_images: int) -> Tensor:
         message = f"the model must return one score per class, ({n_images}, classes), not {got}. "
         raise (ValueError if is_tensor else TypeError)(message + _advise_wrapper(outputs))
     if outputs.dtype not in PRECISE:
-        advice = "compute in float32: model.float(), and no autocast within its forward pass"
-        raise TypeError(
-            f"the model returned {outputs.dtype}, too coarse for explanations; {advice}"
-        )
+        raise TypeError(f"the model returned {outputs.dtype}, {_IN_FLOAT32}")
     return outputs
 
 
@@ -279,8 +273,7 @@ def check_targets(target: Target, n_images: int, n_classes: int, device: torch.d
         raise ValueError(f"target must be one class, or one per image ({n_images}), not {advice}")
     classes = classes.reshape(-1)
     if (wrong := classes[(classes < 0) | (classes >= n_classes)]).size:
-        outputs = f"the model has {n_classes} outputs, 0 to {n_classes - 1}"
-        raise IndexError(f"target {wrong[0]} is out of range: {outputs}")
+        raise IndexError(f"target {wrong[0]} is out of range: the model has {n_classes} outputs")
     return torch.tensor(classes.astype(np.int64), device=device).expand(n_images)
 
 

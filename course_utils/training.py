@@ -110,6 +110,7 @@ def one_cycle(done: float) -> float:
     return 0.04 + 0.96 * done / 0.25 if done < 0.25 else cosine((done - 0.25) / 0.75)
 
 
+_SLOWER = "try a tenth of the learning rate"
 SCHEDULES: dict[str, Schedule] = {"cosine": cosine, "one_cycle": one_cycle}
 
 
@@ -228,8 +229,7 @@ def fit(
                     norm.train(norm.weight.requires_grad)
                 loss, accuracy = _run(model, batches, where, learn)
                 if not all(parameter.isfinite().all() for parameter in model.parameters()):
-                    advice = "try a tenth of the learning rate"
-                    raise FloatingPointError(f"weights are not finite after {where}: {advice}")
+                    raise FloatingPointError(f"weights are not finite after {where}: {_SLOWER}")
                 if validation is not None:
                     held = _run(model.eval(), validation, f"validation, {where}")
                     history.validation_loss.append(held[0])
@@ -301,7 +301,7 @@ def _likely_cause(inputs: Tensor) -> str:
         return "its inputs hold NaN or infinity; is there a division by zero in the preprocessing?"
     if (largest := float(inputs.abs().max())) > 30:
         return f"its inputs go up to {largest:g}; normalise them (divide bytes by 255)"
-    return "its inputs are as they should be; try a tenth of the learning rate"
+    return f"its inputs are as they should be; {_SLOWER}"
 
 
 def _pair(batch: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -328,8 +328,8 @@ def _class_indices(labels: Tensor, outputs: Tensor) -> Tensor:
 def _device_of(model: nn.Module) -> torch.device:
     """Return where a model computes; refuse what is no module."""
     if not isinstance(model, nn.Module):
-        kind = type(model).__name__
-        raise TypeError(f"model must be a torch.nn.Module, got a {kind}; pass its .model, if any")
+        got = f"got a {type(model).__name__}; pass its .model, if any"
+        raise TypeError(f"model must be a torch.nn.Module, {got}")
     tensors = [*model.parameters(), *model.buffers()]
     return tensors[0].device if tensors else runtime.current().device
 
@@ -769,8 +769,7 @@ def load_checkpoint(name: str, *, device: str | torch.device | None = None) -> C
     path = assets.course_file("checkpoints") / f"{name}.safetensors"
     known = CHECKPOINTS[checks.one_of("name", name, CHECKPOINTS)]
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != known:
-        advice = "clone or install the course again"
-        raise RuntimeError(f"{path} is missing, or not the course's own file: {advice}")
+        raise RuntimeError(f"{path} is missing, or not the course's: install the course again")
     with safe_open(path, framework="pt") as file:
         details = json.loads(file.metadata()["course"])
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

@@ -114,9 +114,7 @@ def load_dataset(
         warnings.warn(f"{message}; the published set has {entry.count:,}", stacklevel=2)
     parts = []
     for split, members in make_splits(listing, seed, share, entry.pool).items():
-        if sizes.get(split) is not None:
-            members = _balanced(members, sizes[split], seed)
-        members = _shuffled(members, np.random.default_rng(seed))  # the first: a fair sample
+        members = _balanced(members, sizes.get(split), seed)
         parts.append(ImageDataset(f"{name} {split}", listing, members))
     loaded = DatasetSplits(name, edition, used, *parts, path, reason, tuple(skipped))
     if verbose:
@@ -214,17 +212,18 @@ def draw(records: Sequence[Record], count: int, seed: int) -> tuple[list[Record]
     return sorted(parts[0]), sorted(parts[1])
 
 
-def _balanced(records: Sequence[Record], per_class: int, seed: int) -> list[Record]:
-    """Draw the same number of pictures of each class; DatasetError if one has too few."""
-    generator, chosen = np.random.default_rng(seed), []
-    for label in sorted({record.label for record in records}):
-        members = _shuffled([record for record in records if record.label == label], generator)
+def _balanced(records: Sequence[Record], per_class: int | None, seed: int) -> list[Record]:
+    """Return pictures in random order, as many of each class (all of them for None).
+
+    Any of the first is a fair sample. DatasetError if a class has too few.
+    """
+    generator, chosen = np.random.default_rng(seed), sorted(records)
+    labels = sorted({record.label for record in records})
+    for label in labels if per_class else ():
+        members = [record for record in chosen if record.label == label]
         if len(members) < per_class:
             raise DatasetError(f"class {label} has only {len(members)} pictures: lower subset=")
-        chosen += members[:per_class]
-    return chosen
-
-
-def _shuffled(records: Sequence[Record], generator: np.random.Generator) -> list[Record]:
-    records = sorted(records)
-    return [records[i] for i in generator.permutation(len(records))]
+        drawn = generator.permutation(len(members))[:per_class]
+        chosen = [r for r in chosen if r.label != label] + [members[i] for i in drawn]
+    chosen.sort()
+    return [chosen[i] for i in np.random.default_rng(seed).permutation(len(chosen))]
