@@ -90,7 +90,7 @@ def check_model(model: Forward, inputs: Tensor) -> None:
         If it is in training mode, or lives on another device or in another floating-point type.
     """
     if not callable(model):
-        raise TypeError(f"model must be a module or function, not {type(model)}: pass its .model")
+        raise TypeError(f"model must be a module or a function (its .model?), not {type(model)}")
     if not isinstance(model, nn.Module):
         return
     training = [module for module in model.modules() if module.training]
@@ -119,14 +119,14 @@ def check_images(images: Tensor, name: str = "inputs") -> Tensor:
     if not isinstance(images, Tensor):
         raise TypeError(f"{name} must be a tensor (N, C, H, W), got {type(images).__name__}.")
     if images.dtype not in PRECISE:
-        advice = "normalised floats, not half precision: model.float(), images.float()"
-        raise TypeError(f"{name} are {images.dtype} and must be float32 or float64, {advice}")
+        given = f"not {images.dtype}: model.float(), images.float()"
+        raise TypeError(f"{name} must be normalised floats, float32 or float64, {given}")
     if images.ndim != 4 or images.numel() == 0:
         advice = f"; add the batch dimension with {name}[None]" if images.ndim == 3 else ""
         given = f"{tuple(images.shape)}{advice}"
         raise ValueError(f"{name} must be images (N, C, H, W), one or more, got {given}")
     if bad := int((~torch.isfinite(images)).sum()):
-        raise ValueError(f"{name} hold {bad} NaN or infinite values: a division by zero before?")
+        raise ValueError(f"{name} hold {bad} values that are NaN or infinite; a division by zero?")
     images = images.detach()
     # tensors made under torch.inference_mode() cannot take part in a graph; a copy can
     return images.clone() if images.is_inference() else images
@@ -145,7 +145,7 @@ def expand_baselines(baselines: Baselines, inputs: Tensor) -> Tensor:
     if baselines is None or isinstance(baselines, numbers.Real):
         return check_images(torch.full_like(inputs[:1], float(baselines or 0)), "baselines")
     if not isinstance(baselines, Tensor):
-        raise TypeError(f"baselines must be None (zeros), number or tensor, not {type(baselines)}")
+        raise TypeError(f"baselines must be None (zeros), a number or a tensor: {type(baselines)}")
     if baselines.shape not in {inputs.shape, inputs[:1].shape}:
         shapes = f"the inputs', {tuple(inputs.shape)}, or one image's: {tuple(baselines.shape)}"
         advice = "; add the batch dimension with baselines[None]" if baselines.ndim == 3 else ""
@@ -273,7 +273,9 @@ def check_targets(target: Target, n_images: int, n_classes: int, device: torch.d
         raise ValueError(f"target must be one class, or one per image ({n_images}), not {advice}")
     classes = classes.reshape(-1)
     if (wrong := classes[(classes < 0) | (classes >= n_classes)]).size:
-        raise IndexError(f"target {wrong[0]} is out of range: the model has {n_classes} outputs")
+        raise IndexError(
+            f"target {wrong[0]} is out of range of {n_classes} outputs, 0 to {n_classes - 1}"
+        )
     return torch.tensor(classes.astype(np.int64), device=device).expand(n_images)
 
 
