@@ -109,3 +109,14 @@ def test_cheats_earn_nothing_and_stop_nothing(cheat, template, tmp_path, monkeyp
     assert sum(graded["points"].values()) == CHEATS[cheat], graded["notes"]
     monkeypatch.setattr(runner, "grade", lambda *a: pytest.fail("graded again"))
     assert command.grade_one(job) == graded, "resumed"
+
+
+@pytest.mark.parametrize("damage", demo.DAMAGES)
+def test_the_assignment_is_found_without_the_files_name(damage, tmp_path):
+    for master in masters.masters():
+        right = import_module(f"tools.grading.answers.a{master.name[:2]}").RIGHT
+        notebook = demo.answered(
+            master, "ada", {t: next(iter(a.values())) for t, a in right.items()}
+        )
+        data = demo.damaged(notebook, damage, master)
+        assert command.which(tmp_path / "final (2).ipynb", data, masters.masters()) == master

@@ -75,9 +75,16 @@ def _student(parts: tuple[str, ...]) -> str:
 
 
 def which(path: Path, data: bytes, chosen: list[masters.Master]) -> masters.Master | None:
-    """Find the assignment by the ids in the text, else by the file's name."""
+    """Find the assignment by what is in the text: ids, metadata, names; else by the file's name."""
     text = data.replace(b"\x00", b"").decode("utf-8", errors="replace")
-    counts = {m: sum(f"Task {t}" in text for t in m.tasks) for m in chosen}
+    counts = {}
+    for master in chosen:
+        signs = [
+            sign
+            for task in master.tasks.values()
+            for sign in (f"Task {task.id}", f"task-{task.id.replace('.', '-')}", *task.names)
+        ]
+        counts[master] = sum(sign in text for sign in signs)
     best = max(counts, key=counts.get)
     if counts[best]:
         return best
