@@ -328,8 +328,7 @@ def _class_indices(labels: Tensor, outputs: Tensor) -> Tensor:
 def _device_of(model: nn.Module) -> torch.device:
     """Return where a model computes; refuse what is no module."""
     if not isinstance(model, nn.Module):
-        got = f"got a {type(model).__name__}; pass its .model, if any"
-        raise TypeError(f"model must be a torch.nn.Module, {got}")
+        raise TypeError(f"model must be a Module, got a {type(model).__name__}; pass its .model")
     tensors = [*model.parameters(), *model.buffers()]
     return tensors[0].device if tensors else runtime.current().device
 

@@ -131,7 +131,8 @@ class Files(dict[str, Path | bytes | np.ndarray | Exception]):
         """Return what the archives among these files hold, read into memory."""
         found = []
         for name in filter(_ARCHIVE.search, self):
-            held = Files(self.location / name, _found_in(self.read(name)))
+            place = self[name] if isinstance(self[name], Path) else self.read(name)
+            held = Files(self.location / name, _found_in(place))
             found += [(f"{name}/{file}", content) for file, content in held.items()]
         return Files(self.location, found)
 
@@ -281,16 +282,13 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
         file = next((paths[end] for end in ends if end in paths), None)
         if file is None and names[steps[-1]] == 1 and not folders & {*steps[-2:-1]}:
             file = next(paths[path] for path in paths if path.rpartition("/")[2] == steps[-1])
-        what = ""
-        if file is None:
-            what = "is not in the data set"
-        elif file in rows:
-            what = f"has a row already, line {rows[file]}"
-        elif label is None:
-            what = f"has the label {text!r}, which should be one of {', '.join(labels)}"
-        else:
+        what = f"has the label {text!r}, which should be one of {', '.join(labels)}"
+        what = f"has a row already, line {rows[file]}" if file in rows else what
+        what = what if file else "is not in the data set"
+        if file and label is not None and file not in rows:
             listing.records.append(Record(file, label))
-        listing.problems += [f"train.csv, line {row}: {path!r} {what}"] if what else []
+        else:
+            listing.problems.append(f"train.csv, line {row}: {path!r} {what}")
         rows.setdefault(file or path, row)
     _note_others(listing, {listing.root + file for file in rows}, "has no row in train.csv")
     return listing
