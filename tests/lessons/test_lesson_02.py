@@ -19,7 +19,7 @@ RULES = ("right", "middle", "α = u²", "Gauss-Legendre")
 @pytest.fixture(scope="module")
 def lesson() -> dict[str, Any]:
     net = SimpleNamespace(model=random_weights("mobilenet_v3_large"))
-    return definitions("02", net=net, target=0, seed=0)
+    return definitions("02", net=net, target=0, seed=0, picture=None)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
