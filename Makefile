@@ -21,8 +21,8 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYT
 .PHONY: help settings run site lab outputs verdicts lesson test check lint bench clean lock grade grade-demo course wheelhouse
 
 help:
-	@echo "make run | lab | test | check | lesson LESSON=04 | lint | bench | outputs | verdicts | site | clean | lock"
-	@echo "make grade FROM=folder | grade-demo | course DIR=folder | wheelhouse"
+	@echo "make run | lab | test | check | lesson LESSON=04 | lint | bench | outputs | verdicts | site | clean | lock"; \
+	echo "make grade FROM=folder | grade-demo | course DIR=folder | wheelhouse"
 
 # A mistyped lesson, profile or COURSE_… variable is refused before anything is installed.
 settings:
@@ -32,51 +32,36 @@ settings:
 
 run: settings $(INSTALLED)       # the site at once, then every lesson executed here
 	$(PY) -m tools.lessons run $(LESSONS)
-
 site: settings $(INSTALLED)      # the site from what was executed last, or from the stored outputs
 	$(PY) -m tools.lessons site
-
 outputs: settings $(INSTALLED)   # execute in the standard profile, store the outputs in notebooks/
 	$(PY) -m tools.lessons outputs $(LESSONS)
-
 verdicts: settings $(INSTALLED)  # do the verdicts hold for three seeds, and for two threads?
 	$(PY) -m tools.lessons verdicts $(LESSONS)
-
 lesson: settings $(INSTALLED)    # LESSON=04: its rules, style, tests, and an execution
 	$(PY) -m tools.lessons lesson $(LESSONS)
-
 lab: settings $(INSTALLED)
 	$(PY) -m jupyter lab notebooks
-
 test: settings                   # every check, in a fresh environment
 	@$(PYTHON) tools/tasks.py test
-
 check: settings $(INSTALLED)     # the quick tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "not slow"
-
 lint: $(INSTALLED)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m codespell_lib
-
 bench: $(INSTALLED)              # speed and memory, side by side
 	$(PY) -m tests.benchmarks
-
 grade: $(INSTALLED)              # FROM=folder or zip of notebooks; ASSIGNMENT=01
 	$(PY) -m tools.grading grade "$(FROM)" --assignment "$(ASSIGNMENT)"
-
 grade-demo: $(INSTALLED)         # a made-up class of a hundred, graded
 	$(PY) -m tools.grading demo
-
 course: $(INSTALLED)             # DIR=folder: a ready nbgrader course
 	$(PY) -m tools.grading course "$(DIR)"
-
 wheelhouse: $(INSTALLED)         # wheels for Kaggle without internet
 	$(PY) -m tools.wheelhouse
-
 clean:
 	@$(PYTHON) tools/tasks.py clean
-
 lock:                            # newest versions that fit; needs uv. CUDA's are left to torch
 	mkdir -p build && uv pip compile pyproject.toml --universal --all-extras --python-version 3.11 \
 	  --no-header --no-annotate --quiet --output-file build/lock

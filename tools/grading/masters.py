@@ -9,7 +9,6 @@ Markdown cell that begins with ``Reflection NN.K``. The release is generated fro
 from __future__ import annotations
 
 import ast
-import json
 import re
 import shutil
 import tempfile
@@ -194,7 +193,7 @@ def release(chosen: list[Master]) -> list[Path]:
             notebook = nbformat.read(made, as_version=4)
             for cell, original in zip(notebook.cells, master.notebook.cells, strict=True):
                 cell.id = original.id
-            text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+            text = nbformat.writes(notebook).rstrip("\n") + "\n"
             target = master.release_path
             if not target.exists() or target.read_text(encoding="utf-8") != text:
                 target.parent.mkdir(parents=True, exist_ok=True)
