@@ -190,6 +190,21 @@ def test_where_a_map_lies(name: str, case: dict):
     assert metric(np.where(case["masks"], 0.0, 1.0), **case).mean() == 0
 
 
+@pytest.mark.parametrize("name", ev.METRICS)
+def test_a_batch_is_as_many_single_calls(name: str, case: dict):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 2))
+    case, maps = {**case, "model": network.eval()}, planted(case)["random"]
+    atol = 1e-2 if name == "ROAD" else 1e-5  # its solver stops when all pictures are good enough
+    alone = []
+    for i in range(3):
+        one = {k: v[i : i + 1] if hasattr(v, "__len__") else v for k, v in case.items()}
+        alone += [*ev.METRICS[name](maps[i : i + 1], **{**one, "model": case["model"]})]
+    some = {k: v[:3] if hasattr(v, "__len__") else v for k, v in case.items()}
+    together = ev.METRICS[name](maps[:3], **{**some, "model": case["model"]})
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=atol)
+
+
 def test_infidelity_is_zero_for_a_linear_model(case: dict):
     metric, maps = ev.METRICS["infidelity"], planted(case)
     np.testing.assert_allclose(metric(maps["good"], **case), 0, atol=1e-9)

@@ -242,10 +242,10 @@ def _squares(maps: Floats, case: Any) -> tuple[Floats, Floats]:
     rows, columns, shortest = np.arange(height)[:, None], np.arange(width), min(height, width)
     before, found, falls = class_scores(case.model, case.images, case.target), [], []
     for _ in range(_SQUARES):
-        side = generator.integers(shortest // 10, shortest // 2, (len(maps), 1, 1))
+        side = generator.integers(shortest // 10, shortest // 2)  # the same for all pictures
         top, left = (generator.integers(0, length - side + 1) for length in (height, width))
         inside = (rows >= top) & (rows < top + side) & (columns >= left) & (columns < left + side)
-        covered = case.images * torch.from_numpy(~inside[:, None]).to(case.images)
+        covered = case.images * torch.from_numpy(~inside).to(case.images)
         falls.append(before - class_scores(case.model, covered, case.target))
         found.append((maps * inside).sum(axis=(1, 2)))
     return np.stack(found, axis=1), np.stack(falls, axis=1)
@@ -325,7 +325,7 @@ def _smooth_randomised(maps: Floats, case: Any) -> Any:
 
 def _noisy(case: Any) -> list[Tensor]:
     generator = torch.Generator().manual_seed(case.seed)
-    noise = torch.rand(_NOISY, *case.images.shape, generator=generator).to(case.images)
+    noise = torch.rand(_NOISY, 1, *case.images.shape[1:], generator=generator).to(case.images)
     return list(case.images + _RADIUS * (2 * noise - 1))
 
 
