@@ -6,7 +6,7 @@
 - likeness of maps: `spearman_similarity`
 - exact values of parts: `shapley_values`, `shapley_interactions`; how far an explanation is from
   them: `part_agreement`, `own_gain`
-- metrics, with what fools each: `METRICS`; how well they rank methods: `rank_agreement`
+- how well a metric ranks methods: `rank_agreement`; the metrics: `scoreboard.METRICS`
 - how sure: `bootstrap_interval`, `permutation_test`
 
 Maps are (N, C, H, W) or (N, H, W), tensors on any device, arrays or lists; what comes back is one
@@ -32,7 +32,6 @@ from .measures import (
     relevance_mass,
     spearman_similarity,
 )  # fmt: skip
-from .metrics import METRICS, Metric
 from .statistics import (
     Interval,
     PermutationTest,
@@ -41,10 +40,9 @@ from .statistics import (
 )  # fmt: skip
 
 __all__ = [
-    "METRICS", "Comparison", "Interval", "InterventionEffect",
-    "Metric", "PermutationTest", "bootstrap_interval", "compare_with_controls", "deletion_curve",
-    "edge_maps", "intervention_effect", "mask_iou", "own_gain", "part_agreement", "part_ids",
-    "part_relevance", "permutation_test", "pointing_game",
-    "random_maps", "rank_agreement", "relevance_mass",
-    "shapley_interactions", "shapley_values", "spearman_similarity",
+    "Comparison", "Interval", "InterventionEffect", "PermutationTest", "bootstrap_interval",
+    "compare_with_controls", "deletion_curve", "edge_maps", "intervention_effect", "mask_iou",
+    "own_gain", "part_agreement", "part_ids", "part_relevance", "permutation_test",
+    "pointing_game", "random_maps", "rank_agreement", "relevance_mass", "shapley_interactions",
+    "shapley_values", "spearman_similarity",
 ]  # fmt: skip

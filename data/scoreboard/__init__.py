@@ -2,7 +2,8 @@
 
 - `parts`: a scene as a game, every subset of its parts rendered
 - `networks`: small networks, trained here; `subjects`: what is explained, and the truth about it
-- `methods`: explanation methods; `measure`: what comes out; `tables`: intervals
+- `methods`: explanation methods; `metrics`: popular metrics of them, with what fools each
+- `measure`: what comes out; `tables`: intervals
 - ``python -m scoreboard`` makes ``data/scoreboard.parquet`` of it
 """
 
@@ -15,12 +16,15 @@ from typing import Any
 import pandas as pd
 
 from .methods import METHODS, Task, method
+from .metrics import METRICS, Metric
 from .parts import Game, board_scenes, render_games
 from .subjects import Subject, find_truth, load_subject, part_sums
 
 __all__ = [
     "METHODS",
+    "METRICS",
     "Game",
+    "Metric",
     "Subject",
     "Task",
     "board_scenes",

@@ -27,9 +27,8 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from course_utils.evaluation import METRICS
-
 from .measure import AGAIN, measure_cue, measure_methods, measure_metrics, methods_of
+from .metrics import METRICS
 from .networks import BUILD
 from .parts import Game, board_scenes, render_games
 from .subjects import BUNDLED, load_subject

@@ -18,9 +18,10 @@ import torch
 
 from course_scenes import classes
 from course_scenes.shortcuts import WATERMARK, stamp
-from course_utils.evaluation import METRICS, part_agreement
+from course_utils.evaluation import part_agreement
 
 from .methods import METHODS, Method, Task
+from .metrics import METRICS
 from .networks import TAGGED, small_cnn
 from .parts import Game
 from .subjects import Subject, Truth, find_truth, part_sums, subject_of, visible

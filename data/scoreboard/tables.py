@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from course_utils.evaluation import METRICS, own_gain, rank_agreement
+from course_utils.evaluation import own_gain, rank_agreement
 
 from .measure import GAMES, MODES, REFERENCES, SPOILED, agreements
 from .methods import METHODS
+from .metrics import METRICS
 
 MEASURES = ("tau", "scale_error", "wrong_signs", "completeness_gap")
 RESAMPLES = 1000

@@ -26,9 +26,14 @@ import torch.nn.functional as F
 from scipy import stats
 from torch import Tensor, nn
 
-from .arrays import Floats, to_maps
-from .interventions import DeletionCurve, class_scores, deletion_curve
-from .measures import mask_iou, pointing_game, relevance_mass, spearman_similarity
+from course_utils.evaluation.arrays import Floats, to_maps
+from course_utils.evaluation.interventions import DeletionCurve, class_scores, deletion_curve
+from course_utils.evaluation.measures import (
+    mask_iou,
+    pointing_game,
+    relevance_mass,
+    spearman_similarity,
+)
 
 #: Draws of noise for metrics that explain again, and its size in units of the inputs.
 _NOISY, _RADIUS = 3, 0.1
