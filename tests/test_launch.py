@@ -1,23 +1,27 @@
-"""Colab and Kaggle: the first cell installs what is missing and changes nothing else; forks."""
+"""Colab and Kaggle: the first cell installs what is missing and changes nothing else."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import types
 from importlib import metadata
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from course_utils import launch
+from tools import fork
 
-ROOT = Path(__file__).resolve().parents[1]
-VARIABLES = (launch.COLAB_VARIABLE, launch.KAGGLE_VARIABLE)
+TEMPLATE = nbformat.read(fork.ROOT / "notebooks" / "_template.ipynb", as_version=4)
+FIRST_CELL = TEMPLATE.cells[1].source
+INSTALLED = f"git+https://github.com/{fork.source(*fork.repository())}"
+#: Environment variables that only the hosted services set.
+VARIABLES = ("COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE")
 
 
 # --- the first cell -------------------------------------------------------------------------------
@@ -38,7 +42,7 @@ def run_bootstrap(tmp_path: Path, code: int = 0, **variables: str) -> subprocess
         "subprocess.run = run\n"
     )
     script = tmp_path / "cell.py"
-    script.write_text(witness + launch.bootstrap_cell("some/course"), encoding="utf-8")
+    script.write_text(witness + FIRST_CELL, encoding="utf-8")
     return subprocess.run(
         [sys.executable, "-I", "-S", str(script)],
         capture_output=True,
@@ -56,7 +60,7 @@ def test_first_cell_does_nothing_on_a_laptop(tmp_path: Path):
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_first_cell_installs_where_hosted_without_dependencies(variable: str, tmp_path: Path):
     done = run_bootstrap(tmp_path, **{variable: "1"})
-    pip = ["-m", "pip", "install", "--quiet", "--no-deps", "git+https://github.com/some/course"]
+    pip = ["-m", "pip", "install", "--quiet", "--no-deps", INSTALLED]
     assert done.stdout.split() == [*pip, "complete"]
 
 
@@ -66,14 +70,12 @@ def test_first_cell_says_what_to_do_without_internet(tmp_path: Path):
     assert "Switch the internet on" in done.stderr.splitlines()[-1]
 
 
-def test_first_cell_installs_attached_wheels_and_a_tag(tmp_path: Path):
-    cell = launch.bootstrap_cell("some/course", "v1.2")
-    assert "git+https://github.com/some/course@v1.2" in cell
+def test_first_cell_installs_attached_wheels(tmp_path: Path):
     folder = tmp_path / "datasets" / "me" / "wheels"
     folder.mkdir(parents=True)
     wheel = folder / "explaining_image_classifiers-0.1.0-py3-none-any.whl"
     wheel.touch()
-    lines = cell.replace("/kaggle/input", str(tmp_path)).splitlines()
+    lines = FIRST_CELL.replace("/kaggle/input", str(tmp_path)).splitlines()
     wanted = ("wheel =", "attached =", "source =")
     lines = [line.strip() for line in lines if line.strip().startswith(wanted)]
     names: dict = {"Path": Path}
@@ -82,7 +84,7 @@ def test_first_cell_installs_attached_wheels_and_a_tag(tmp_path: Path):
 
 
 def test_first_cell_is_short_and_needs_no_magic():
-    lines = launch.bootstrap_cell("some/course").split("\n")
+    lines = FIRST_CELL.split("\n")
     assert len(lines) <= 20
     assert not any(line.lstrip().startswith(("!", "%")) for line in lines)
 
@@ -157,63 +159,3 @@ def test_attached_wheels_need_no_network(monkeypatch, tmp_path):
 
 def test_nothing_is_missing_here():
     assert launch.complete() == []
-
-
-# --- one name of the repository -------------------------------------------------------------------
-
-
-def test_every_place_names_the_same_repository():
-    slug, ref = launch.repository()
-    for path in [ROOT / "README.md", *(ROOT / "notebooks").rglob("*.ipynb")]:
-        text = path.read_text(encoding="utf-8")
-        named = re.findall(
-            r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)/blob/(\w+)", text
-        )
-        named += re.findall(r"src=https://github\.com/([\w.-]+/[\w.-]+)/blob/(\w+)", text)
-        named += [(n, ref) for n in re.findall(r"git\+https://github\.com/([\w.-]+/[\w-]+)", text)]
-        assert named, f"{path.name} has no badges"
-        assert set(named) == {(slug, ref)}, f"run `python -m course_utils.launch stamp {slug}`"
-
-
-@pytest.fixture
-def fork(tmp_path: Path) -> Path:
-    """Copy of the texts that name the repository, under git."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode:
-        pytest.skip("not a git checkout")
-    slug = launch.repository()[0].encode()
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and slug in (ROOT / name).read_bytes():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tmp_path / name)
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
-    return tmp_path
-
-
-def test_stamp_renames_everywhere(fork: Path):
-    (old, _), kept = launch.repository(), "another/course-notes"
-    with (fork / "README.md").open("a") as readme:
-        readme.write(f"github.com/{old}-notes, github.com/{kept}")
-    for slug, ref in [("new.name/my-course", "v2"), ("new.name/my-course", "main"), (old, "main")]:
-        assert launch.stamp(slug, ref, fork) == slug
-        assert launch.repository(fork) == (slug, ref)
-        readme = (fork / "README.md").read_text(encoding="utf-8")
-        assert launch.badges("00_start_here.ipynb", slug, ref) in readme
-        assert f"{old}-notes, github.com/{kept}" in readme, "others keep their names"
-        for path in (fork / "notebooks").glob("[0-9]*.ipynb"):
-            first = json.loads(path.read_text(encoding="utf-8"))["cells"]
-            assert launch.badges(path.name, slug, ref) in "".join(first[0]["source"])
-            assert "".join(first[1]["source"]) == launch.bootstrap_cell(slug, ref)
-    again = subprocess.run(["git", "diff", "--stat"], cwd=fork, capture_output=True, text=True)
-    assert [line for line in again.stdout.splitlines() if "README" not in line][:-1] == []
-
-
-def test_stamp_takes_the_git_remote(fork: Path):
-    with pytest.raises(ValueError, match="OWNER/NAME"):
-        launch.stamp(root=fork)
-    url = "git@github.com:ada/explain.git"
-    subprocess.run(["git", "remote", "add", "origin", url], cwd=fork, check=True)
-    assert launch.stamp(root=fork) == "ada/explain"
-    with pytest.raises(ValueError, match="not a slug"):
-        launch.stamp("not a slug", root=fork)

@@ -15,8 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from course_utils import launch
-from tools import tasks
+from tools import fork, tasks
 from tools.wheelhouse import wheelhouse
 
 HERE = Path(__file__).parent
@@ -58,12 +57,12 @@ def try_host(name: str, interpreter: str, wheel: Path) -> None:
     python = tasks.environment_python(venv)
     run(python, "-m", "pip", "install", "-q", "-r", HERE / f"{name}.txt")
     before = versions(python)
-    slug, ref = launch.repository()
-    source = launch._source(slug, ref)
-    cell = launch.bootstrap_cell(slug, ref).replace(f"git+https://github.com/{source}", str(wheel))
-    host, offline = {launch.COLAB_VARIABLE: "1"}, name.startswith("kaggle")
+    lesson = json.loads((tasks.ROOT / "notebooks" / LESSON).read_text(encoding="utf-8"))
+    address = f"git+https://github.com/{fork.source(*fork.repository())}"
+    cell = "".join(lesson["cells"][1]["source"]).replace(address, str(wheel))
+    host, offline = {"COLAB_RELEASE_TAG": "1"}, name.startswith("kaggle")
     if offline:
-        host = {launch.KAGGLE_VARIABLE: "Interactive", "PIP_NO_INDEX": "1"}
+        host = {"KAGGLE_KERNEL_RUN_TYPE": "Interactive", "PIP_NO_INDEX": "1"}
         cell = cell.replace("/kaggle/input", str(wheel.parents[1]))
     start = time.monotonic()
     script = venv / "first_cell.py"

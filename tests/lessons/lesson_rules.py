@@ -17,9 +17,11 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from course_utils import launch
-from tools import normalize
+from tools import fork, normalize
 
+TEMPLATE = fork.ROOT / "notebooks" / "_template.ipynb"
+#: What the template begins with, and every lesson with it.
+FIRST_CELL = normalize.read(TEMPLATE).cells[1].source
 SECTIONS = ("Measure it", "Break it", "Explore", "References")
 #: What a lesson's code must not do, and why.
 FORBIDDEN_CODE = {
@@ -51,13 +53,13 @@ def problems(notebook: NotebookNode, name: str, repo: tuple[str, str]) -> list[s
     name
         Its file name.
     repo
-        ``OWNER/NAME`` and the branch or tag, which badges and the first code cell must name.
+        ``OWNER/NAME`` and the branch or tag, which badges must name.
     """
     try:
         nbformat.validate(copy.deepcopy(notebook))  # it repairs what it finds
     except nbformat.ValidationError as error:
         return [f"not a valid notebook: {error.message}"]
-    return [*stored_outputs(notebook), *code(notebook, repo), *structure(notebook, name, repo)]
+    return [*stored_outputs(notebook), *code(notebook), *structure(notebook, name, repo)]
 
 
 def tags(cell: NotebookNode) -> set[str]:
@@ -102,7 +104,7 @@ def stored_outputs(notebook: NotebookNode) -> Iterator[str]:
                 yield f"cell {cell.id}: a PNG of 256 colours; store JPEG in full colour"
 
 
-def code(notebook: NotebookNode, repo: tuple[str, str]) -> Iterator[str]:
+def code(notebook: NotebookNode) -> Iterator[str]:
     """Check the cells with a part to play, and that the code runs anywhere."""
     for tag in ("bootstrap", "parameters"):
         sources = [cell.source for cell in code_cells(notebook) if tag in tags(cell)]
@@ -111,8 +113,8 @@ def code(notebook: NotebookNode, repo: tuple[str, str]) -> Iterator[str]:
     if not any("nbval-check-output" in tags(cell) for cell in code_cells(notebook)):
         yield "no cell is tagged nbval-check-output, so no stored result is ever checked"
     first = next(iter(code_cells(notebook)), None)
-    if first is None or first.source != launch.bootstrap_cell(*repo):
-        yield "the first code cell is not what course_utils.launch.bootstrap_cell() gives"
+    if first is None or first.source != FIRST_CELL:
+        yield "the first code cell is not that of _template.ipynb"
     for cell in code_cells(notebook):
         for pattern, reason in FORBIDDEN_CODE.items() if cell is not first else ():
             found = re.search(pattern, cell.source, re.MULTILINE)
@@ -122,7 +124,7 @@ def code(notebook: NotebookNode, repo: tuple[str, str]) -> Iterator[str]:
 
 def structure(notebook: NotebookNode, name: str, repo: tuple[str, str]) -> Iterator[str]:
     """Check title, badges, objectives, sections, headings and pictures of the prose."""
-    opening = OPENING | {re.escape(launch.badges(name, *repo)): "hold the badges of this lesson"}
+    opening = OPENING | {re.escape(fork.badges(name, *repo)): "hold the badges of this lesson"}
     for pattern, words in opening.items():
         if not re.search(pattern, notebook.cells[0].source):
             yield f"the first cell does not {words}"
@@ -167,7 +169,7 @@ def main(paths: list[str]) -> int:
     lines = []
     for path in map(Path, paths):
         notebook = normalize.read(path)
-        errors = problems(notebook, path.name, launch.repository())
+        errors = problems(notebook, path.name, fork.repository())
         lines += [path.name, *(f"  error: {problem}" for problem in errors)]
         lines += [f"  bound: {bound}" for bound in over_bounds(notebook, path.stat().st_size)]
     print(*lines, sep="\n")

@@ -17,12 +17,11 @@ from nbformat.v4 import (
     new_output,
 )
 
-from course_utils import launch
-from tools import normalize, tasks
+from tools import fork, normalize, tasks
 
 LESSONS = tasks.lesson_paths()
-TEMPLATE = tasks.ROOT / "notebooks" / "_template.ipynb"
-REPO = launch.repository()
+TEMPLATE = lesson_rules.TEMPLATE
+REPO = fork.repository()
 NAME = "02_made_up.ipynb"
 PALETTE_PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABAQMAAAAl21bKAAAAA1BMVEUAAACn"
@@ -85,10 +84,10 @@ def printed(text: str) -> NotebookNode:
 def good() -> NotebookNode:
     """Make the smallest lesson that keeps every rule."""
     alt = "Bar plot: five classes, the goose far ahead of the others."
-    badges = launch.badges(NAME, *REPO)
+    badges = fork.badges(NAME, *REPO)
     cells = [
         new_markdown_cell(f"# Made up\n\n{badges}\n\nYou will be able to wait.\n\nTime: 1 minute."),
-        code(launch.bootstrap_cell(*REPO), "bootstrap"),
+        code(lesson_rules.FIRST_CELL, "bootstrap"),
         code("seed = 0", "parameters"),
         code(
             "print(cu.setup())",
@@ -210,7 +209,7 @@ FAST = printed("profile fast · data source embedded · seed 0 · CPU\n")
         (edit(0, "minute", "hour"), "how much time"),
         (retag(1), "'bootstrap'; exactly one"),
         (retag(3, "parameters"), "2 cells are tagged 'parameters'"),
-        (edit(1, "git+https", "git+http"), "bootstrap_cell()"),
+        (edit(1, "git+https", "git+http"), "_template.ipynb"),
         (drop(6), "no section 'Measure it'"),
         (drop(7), "no section 'Break it'"),
         (drop(8), "no section 'Explore'"),
@@ -269,7 +268,7 @@ def test_command_prints_errors_and_bounds_and_fails_for_errors_only(tmp_path, ca
 def test_first_lesson_needs_no_measuring():
     notebook = good()
     notebook.cells = [cell for cell in notebook.cells if "Measure it" not in cell.source]
-    badges = [launch.badges(name, *REPO) for name in (NAME, "00_start_here.ipynb")]
+    badges = [fork.badges(name, *REPO) for name in (NAME, "00_start_here.ipynb")]
     notebook.cells[0].source = notebook.cells[0].source.replace(*badges)
     assert lesson_rules.problems(notebook, "00_start_here.ipynb", REPO) == []
 
