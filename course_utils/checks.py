@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import is_
 from typing import Any, TypeVar
 
 import numpy as np
@@ -296,13 +297,18 @@ def in_fastest_layout(
 
 def default_chunk_size(images: Tensor) -> int:
     """Images per pass where little is stored: 8 of 224 x 224 on a CPU, more of smaller ones."""
-    on_gpu = images.device.type in {"cuda", "mps"}
-    return max(1, (32 if on_gpu else 8) * 224**2 // (images.shape[-1] * images.shape[-2]))
+    return _as_many_pixels(images, 32 if images.device.type in {"cuda", "mps"} else 8)
 
 
 def gradient_chunk_size(images: Tensor) -> int:
-    """Images per pass where all activations are stored for a backward pass: 64 at most on a CPU."""
-    return min(default_chunk_size(images), 64 if images.device.type == "cpu" else 256)
+    """Images per pass where all activations are stored: 5 of 224 x 224 on a CPU, 64 at most."""
+    if images.device.type == "cpu":
+        return min(64, _as_many_pixels(images, 5))  # more gain nothing, and take longer to begin
+    return min(256, default_chunk_size(images))
+
+
+def _as_many_pixels(images: Tensor, count: int) -> int:
+    return max(1, count * 224**2 // (images.shape[-1] * images.shape[-2]))
 
 
 def surely(step: Callable[[], Any]) -> None:
@@ -323,21 +329,23 @@ def unchanged(model: Forward) -> Iterator[None]:
     values are not copied: nothing here writes to them. Functions cannot be looked into.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    tables = [vars(module) for module in modules]
-    values = [value for table in tables for value in table.values()]
-    dicts = [(d, dict(d)) for d in [*tables, *values] if isinstance(d, dict)]
-    lists = [(value, list(value)) for value in values if isinstance(value, list)]
-    buffers = [buffer for table in tables for buffer in table.get("_buffers", {}).values()]
-    tensors = [
-        (tensor, tensor._version, tensor.detach().clone())
-        for tensor in [*values, *buffers]
-        if isinstance(tensor, Tensor) and not tensor.is_inference()
-    ]
+    dicts, lists, tensors = [], [], []
+    for table in map(vars, modules):
+        dicts.append((table, dict(table)))
+        for value in [*table.values(), *table.get("_buffers", {}).values()]:
+            if isinstance(value, dict):
+                dicts.append((value, dict(value) if value else {}))  # most are empty
+            elif isinstance(value, list):
+                lists.append((value, list(value)))
+            elif isinstance(value, Tensor) and not value.is_inference():
+                tensors.append((value, value._version, value.detach().clone()))
     parameters = [(p, p.requires_grad, p.grad) for m in modules[:1] for p in m.parameters()]
 
     def restore() -> None:  # only what differs: other threads may use the model
         for now, before in dicts:
-            if not now and not before:  # as most are
+            if not now and not before:
+                continue
+            if now.keys() == before.keys() and all(map(is_, now.values(), before.values())):
                 continue
             for name in [name for name in now if name not in before]:
                 del now[name]

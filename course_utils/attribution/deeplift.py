@@ -73,7 +73,7 @@ def deeplift(
         What the images are compared with. None means zeros, which after normalisation is the
         data's mean colour and *not* black.
     chunk_size : int, optional
-        Images per pass, the baselines included; by default 8 of 224 x 224 on a CPU, more
+        Images per pass, the baselines included; by default 5 of 224 x 224 on a CPU, more
         of smaller ones or on a GPU.
 
     Returns

@@ -52,7 +52,7 @@ def grad_cam(
     upsample : bool
         Scale the maps to the size of the images (bilinear); False returns them as they are.
     chunk_size : int, optional
-        Images per pass; by default 8 of 224 x 224 on a CPU, more
+        Images per pass; by default 5 of 224 x 224 on a CPU, more
         of smaller ones or on a GPU.
 
     Returns

@@ -90,7 +90,7 @@ def integrated_gradients(
     method : str
         Quadrature; see `quadrature`.
     chunk_size : int, optional
-        Images per forward and backward pass; by default 8 of 224 x 224 on a CPU, more of smaller
+        Images per forward and backward pass; by default 5 of 224 x 224 on a CPU, more of smaller
         ones or on a GPU. It decides the memory, and more gain little.
     progress : bool
         Show a progress bar if it takes more than a second.

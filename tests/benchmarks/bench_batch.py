@@ -1,4 +1,4 @@
-"""The batch pipeline beside bare attribution: ``python tests/benchmarks/bench_batch.py [--quick]``.
+"""The batch pipeline beside bare attribution: ``bench_batch.py [--quick] [--long]``.
 
 Speed: the bare method explains pictures that are opened already, all of PyTorch's threads at its
 service; the pipeline opens the same pictures, predicts, explains, draws figures and writes all of
@@ -77,7 +77,8 @@ def in_own_process(*arguments: Any) -> Any:
 def main() -> int:
     """Measure speed with two methods, and memory."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round, 1,000 pictures")
+    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--long", action="store_true", help="memory of 10,000 pictures")
     parser.add_argument("--call", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.call:
@@ -86,13 +87,13 @@ def main() -> int:
         return 0
     holds = []
     for method, bar in (("ig", SPEED), ("gradcam", None)):
-        rounds = in_own_process("speed", method, 40, 1 if options.quick else 3)
+        rounds = in_own_process("speed", method, 20, 1 if options.quick else 3)
         bare, whole = (statistics.median(seconds) for seconds in zip(*rounds, strict=True))
         ratio = statistics.median(bare / whole for bare, whole in rounds)
         line = f"{method:8} bare {bare:6.2f} s, pipeline {whole:6.2f} s: {ratio:.2f} of its speed"
         holds += [] if bar is None else [ratio >= bar]
         print(line + ("" if bar is None else f" (≥ {bar}): {'holds' if ratio >= bar else 'FAILS'}"))
-    many = 1_000 if options.quick else 10_000
+    many = 10_000 if options.long else 1_000
     few, lots = in_own_process("memory", 100), in_own_process("memory", many)
     holds.append(lots <= MEMORY * few)
     verdict = "holds" if holds[-1] else "FAILS"

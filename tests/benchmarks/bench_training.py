@@ -109,7 +109,7 @@ def style_transfer(rounds: int) -> tuple[float, float, bool]:
     found = in_turns(
         rounds, ours=lambda: _iteration(ours, content), theirs=lambda: _pass(theirs, start)
     )
-    return found["ours"] / found["theirs"], 1.15, False
+    return found["ours"] / found["theirs"], 1.25, False  # the guard takes a millisecond
 
 
 def ascent(rounds: int) -> tuple[float, float, bool]:
