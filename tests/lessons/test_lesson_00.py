@@ -1,0 +1,50 @@
+"""Lesson 00's own functions: one picture at a time, and a loss with the right sign."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from _lessons import definitions
+from captum.attr import Saliency
+from torch import nn
+
+X = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+
+
+def lesson(**values: Any) -> SimpleNamespace:
+    net = SimpleNamespace(denormalize=lambda x: x)
+    return SimpleNamespace(**definitions("00", net=net, **values))
+
+
+@pytest.mark.parametrize("size", [3.0, -3.0])
+def test_what_a_logit_loses_is_positive_also_where_it_is_negative(size):
+    """The logit falls with the detail, from 3 or from -3, by as much."""
+    detail = X.var(dim=(1, 2, 3)).item()
+    model = lambda x: x.var(dim=(1, 2, 3))[:, None] - detail + size  # noqa: E731
+    lost = lesson(model=model).lost
+    left = lost(X, 0, torch.rand(224, 224), "size")
+    assert 0 < left < 1
+    assert left == pytest.approx(
+        lesson(model=lambda x: model(x) - size + 3).lost(X, 0, torch.rand(224, 224), "size"),
+        abs=0.01,
+    )
+
+
+def test_a_map_is_read_by_size_or_by_sign_and_by_nothing_else():
+    tiles, map_ = lesson().tiles, torch.linspace(-1, 1, 224).expand(224, 224)
+    assert tiles(map_, "sign").view(14, 14)[0, 0] < 0 < tiles(map_, "size").view(14, 14)[0, 0]
+    with pytest.raises(KeyError):
+        tiles(map_, "Size")
+
+
+def test_several_pictures_are_not_taken_for_one():
+    names = lesson()
+    assert names.superpixels(X).shape == (1, 1, 224, 224)
+    with pytest.raises(ValueError, match="too many values"):
+        names.superpixels(torch.cat([X, X / 2]))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    with pytest.raises(AssertionError, match="one picture"):
+        names.smooth(Saliency(model), torch.rand(2, 3, 2, 2), 1, nt_samples=2)
