@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from types import SimpleNamespace
 
@@ -115,6 +116,27 @@ def test_deeplift_is_complete_and_the_courses(lesson, model, x, start):
         torch.testing.assert_close(ours.flatten(1).sum(1), change(model, x, baseline))
         expected = cu.deeplift(model, x, TARGETS, baseline).attributions
         torch.testing.assert_close(ours, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_deeplift_is_complete_at_every_scale(lesson, model, x, start, scale):
+    """Weights of the first layer that are a million times smaller, or larger, in float32."""
+    network = copy.deepcopy(model).float()
+    network.conv1.weight.mul_(scale)
+    for name, parameter in network.named_parameters():
+        parameter.mul_(0 if "bias" in name else 1)  # so that the logits are as small, or large
+    found = lesson.deeplift(network, x.float(), start.float(), TARGETS).flatten(1).sum(1)
+    expected = change(network, x.float(), start.float())
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
+
+
+def test_one_target_is_that_of_every_picture_and_two_of_three_are_refused(lesson, model, x):
+    found = lesson.gradient(model, x, TARGETS[:1])
+    torch.testing.assert_close(found, lesson.gradient(model, x, TARGETS[:1].repeat(3)))
+    logits = definitions("01", model=model, targets=TARGETS)["logit"]
+    for wrong in (lambda: lesson.gradient(model, x, TARGETS[:2]), lambda: logits(x[:2])):
+        with pytest.raises(IndexError, match="broadcast"):
+            wrong()
 
 
 def test_captum_loses_poolings_rule_after_a_relu(lesson, model, x, start):
