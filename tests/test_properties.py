@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 
 import numpy as np
 import pytest
@@ -223,7 +224,7 @@ def test_scores_that_are_not_finite_are_no_result(measure, bad):
 
 # ---------------------------------------------------------------------------- training
 
-LABELS = torch.tensor([0, 1, 2, 3])
+LABELS, NOTHING = torch.tensor([0, 1, 2, 3]), nn.Identity()
 
 
 def trained(model, *more, **options):
@@ -277,6 +278,50 @@ def test_an_interrupt_of_training_at_any_moment_leaves_whole_weights(moment, val
     assert rule.param_groups[0]["lr"] == 0.125
     assert len({module.training for module in model.modules()}) == 1
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@quickly
+@given(
+    exponent=st.integers(-20, 20),
+    order=st.permutations(range(6)),
+    size=st.integers(6, 50),
+    error=st.sampled_from([None, RuntimeError("no")]),
+    moment=st.integers(1, 1400),
+)
+def test_a_head_depends_on_features_alone_and_changes_nothing_else(
+    exponent, order, size, error, moment
+):
+    """Not on their scale, their order, or the size of one batch that holds them all."""
+    scale, labels = 2.0**exponent, torch.arange(6) % 3
+    features = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+
+    class Head(nn.Linear):
+        broken = None
+
+        def forward(self, batch):
+            if self.broken is not None and not torch.is_grad_enabled():  # while it is measured
+                raise self.broken
+            return super().forward(batch)
+
+    def losses(features, labels, factor=1.0, broken=None, **options):
+        torch.manual_seed(1)
+        head, passed = Head(5, 3, bias=False), (features, labels)
+        head.weight.data /= factor
+        head.broken = broken
+        rule = functools.partial(torch.optim.SGD, lr=0.5 / factor**2)
+        options = {"epochs": 2, "optimizer": rule, "device": "cpu", "progress": False} | options
+        before = state_of(NOTHING, *passed)
+        try:
+            history = cu.fit_head(*passed, passed, head=head, **options).history
+            return [*history.train_loss, *history.validation_loss]
+        finally:
+            assert state_of(NOTHING, *passed) == before
+
+    expected = losses(features, labels)
+    found = losses(features[order] * scale, labels[order], scale, batch_size=size)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    with interrupted_at(moment), contextlib.suppress(RuntimeError):
+        losses(features, labels, broken=error)
 
 
 def test_weights_that_are_not_finite_after_the_last_batch_are_an_error():
