@@ -10,6 +10,7 @@ import argparse
 import concurrent.futures
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -104,42 +105,79 @@ def grade_one(job: dict[str, Any]) -> dict[str, Any]:
     if repaired.student and repaired.student.lower() != job["student"].lower():
         notes.append(f"the notebook names {repaired.student!r} as its student")
     with tempfile.TemporaryDirectory() as folder:
-        notebook = Path(folder) / "in.ipynb"
+        notebook, out = Path(folder) / "in.ipynb", Path(folder) / "out.json"
         nbformat.write(repaired.notebook, notebook)
-        out = Path(folder) / "out.json"
-        command = [sys.executable, "-m", "tools.grading.runner", master.name, job["student"]]
-        command += [job["template"], str(notebook), str(out)]
-        roots = os.pathsep.join(map(str, (tasks.ROOT, tasks.ROOT / "data")))
-        environment = tasks.clean_environment(OMP_NUM_THREADS="1", PYTHONPATH=roots, TMPDIR=folder)
-        with subprocess.Popen(
-            command,
-            cwd=tasks.ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        ) as process:
-            try:
-                said, _ = process.communicate(timeout=600)
-            except subprocess.TimeoutExpired:
-                said = b"took more than 10 minutes"
-            finally:
-                if os.name != "nt":
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)
-                process.kill()
+        arguments = ("grade", master.name, job["student"], job["template"], job["truth"])
+        _, said = in_own_process(*arguments, notebook, out, folder=folder, seconds=600)
         if out.exists():
             result = json.loads(out.read_text(encoding="utf-8"))
         else:
-            reason = said.decode(errors="replace").strip().splitlines()[-1:] or ["no result"]
             result = zero
-            notes.append(f"GRADE BY HAND: {reason[0][:300]}")
+            notes.append(f"GRADE BY HAND: {(said.splitlines()[-1:] or ['no result'])[0][:300]}")
     result |= {"file": job["file"], "notes": notes}
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".part")
     partial.write_text(json.dumps(result), encoding="utf-8")
     partial.replace(target)
     return result
+
+
+def in_own_process(*arguments: str | Path, folder: str | Path, seconds: float) -> tuple[int, str]:
+    """Run the runner in a process group, of which nothing is left; return status and output."""
+    command = [sys.executable, "-m", "tools.grading.runner", *map(str, arguments)]
+    roots = os.pathsep.join(map(str, (tasks.ROOT, tasks.ROOT / "data")))
+    environment = tasks.clean_environment(OMP_NUM_THREADS="1", PYTHONPATH=roots, TMPDIR=str(folder))
+    with subprocess.Popen(
+        command,
+        cwd=tasks.ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            said = f"took more than {seconds / 60:.0f} minutes".encode()
+        finally:
+            if os.name != "nt":
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+    return process.returncode, said.decode(errors="replace").strip()
+
+
+def prepare_truths(jobs: list[dict[str, Any]], folder: Path, workers: int) -> None:
+    """Let the masters answer for all students who are not graded yet; each job learns where.
+
+    Raises
+    ------
+    tasks.TaskError
+        If a master does not answer one of its own checks.
+    """
+    wanted: dict[str, dict[str, str]] = {}
+    for number, job in enumerate(jobs):
+        if not Path(job["target"]).exists():
+            places = wanted.setdefault(job["master"].name, {})
+            job["truth"] = places.setdefault(job["student"], str(folder / f"truth/{number}/own"))
+    groups = []
+    for name, places in wanted.items():
+        size = max(1, min(25, -(-len(places) // workers)))
+        students = iter(places.items())
+        while group := dict(itertools.islice(students, size)):
+            groups.append((name, group))
+
+    def answer(numbered: tuple[int, tuple[str, dict[str, str]]]) -> None:
+        number, (name, places) = numbered
+        listed = folder / f"truths-{number}.json"
+        listed.write_text(json.dumps(places), encoding="utf-8")
+        status, said = in_own_process("truths", name, listed, folder=folder, seconds=1800)
+        if status:
+            raise tasks.TaskError((said.splitlines() or [f"{name} gave no answers"])[-1])
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        steps = pool.map(answer, enumerate(groups))
+        list(tqdm(steps, total=len(groups), desc="answers of the masters"))
 
 
 def grade(source: Path, to: Path, selection: str = "", workers: int | None = None) -> int:
@@ -160,7 +198,9 @@ def grade(source: Path, to: Path, selection: str = "", workers: int | None = Non
             jobs.append({"master": master, "student": student, "data": data, "file": path.name,
                          "template": str(template), "target": str(target)})  # fmt: skip
         results = []
-        with concurrent.futures.ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        workers = workers or os.cpu_count() or 1
+        prepare_truths(jobs, Path(scratch), workers)
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             graded = pool.map(grade_one, jobs)
             for result in tqdm(graded, total=len(jobs), desc="submissions"):
                 results.append(result)

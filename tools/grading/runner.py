@@ -24,6 +24,7 @@ from typing import Any
 
 import nbformat
 import numpy as np
+from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbgrader import preprocessors
@@ -164,26 +165,45 @@ def guarded(notebook: NotebookNode, hidden: tuple[str, ...]) -> NotebookNode:
     return notebook
 
 
-def truth_of(master: Master, student: str) -> dict[str, np.ndarray]:
-    """Execute the master and return the answers of its solutions, for one student.
+def truths(master: Master, places: dict[str, Path]) -> None:
+    """Execute the master for each student, and keep what its solutions answer in a folder each.
+
+    All in one kernel, which imports once: the master is our own code.
+
+    Parameters
+    ----------
+    master : Master
+        The assignment.
+    places : dict of str to Path
+        Students, and the new folder for each.
 
     Raises
     ------
     RuntimeError
         If a check of the master has no answer: then nobody could pass.
     """
+    notebook = nbformat.v4.new_notebook(metadata=master.notebook.metadata)
+    for student, place in places.items():
+        place.mkdir(parents=True)
+        settings = {RECORDS: str(place), STUDENT: student}
+        first = f"import os\nos.environ |= {settings!r}\n%matplotlib agg"  # figures are not needed
+        code = [cell.source for cell in master.notebook.cells if cell.cell_type == "code"]
+        notebook.cells += [nbformat.v4.new_code_cell(source) for source in (first, *code)]
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {RECORDS: f"{folder}/records", STUDENT: student}
-        notebook = nbformat.from_dict(json.loads(json.dumps(master.notebook)))
-        Execute().preprocess(notebook, {"metadata": {"path": folder}})
-        truth = read_records(Path(folder) / "records")
-    missing = [n for t in master.tasks.values() for n in t.visible + t.hidden if n not in truth]
-    if missing:
-        raise RuntimeError(f"the master {master.name} does not answer {', '.join(missing)}")
-    return truth
+        resources = {"metadata": {"path": folder}}
+        NotebookClient(
+            notebook, timeout=SETUP_SECONDS, resources=resources, allow_errors=True
+        ).execute()
+    names = [n for task in master.tasks.values() for n in task.visible + task.hidden]
+    for place in places.values():
+        if missing := set(names) - set(read_records(place)):
+            said = f"the master {master.name} does not answer {', '.join(sorted(missing))}"
+            raise RuntimeError(said)
 
 
-def grade(notebook: NotebookNode, student: str, master: Master, template: Path) -> dict[str, Any]:
+def grade(
+    notebook: NotebookNode, student: str, master: Master, template: Path, truth: Path
+) -> dict[str, Any]:
     """Grade a repaired notebook with nbgrader, and return points, answers and outputs.
 
     Parameters
@@ -194,8 +214,9 @@ def grade(notebook: NotebookNode, student: str, master: Master, template: Path) 
         The assignment.
     template : Path
         A course folder made by `masters.course`; it is copied, and never written to.
+    truth : Path
+        What `truths` kept for this student.
     """
-    truth = truth_of(master, student)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "course"
         shutil.copytree(template, root)
@@ -203,9 +224,9 @@ def grade(notebook: NotebookNode, student: str, master: Master, template: Path) 
         place = root / "submitted" / "student" / master.name
         place.mkdir(parents=True)
         hidden = (str(template.resolve()), str(root / "source"), str(root / "gradebook.db"))
-        hidden += (str(master.path.parents[2].resolve()),)
+        hidden += (str(master.path.parents[2].resolve()), str(truth.resolve().parent))
         nbformat.write(guarded(notebook, hidden), place / master.path.name)
-        Compare.truth, Compare.master = truth, master
+        Compare.truth, Compare.master = read_records(truth), master
         config = Config()
         config.CourseDirectory.root = str(root)
         config.Autograde.autograde_preprocessors = [
@@ -261,10 +282,19 @@ def outputs(graded: NotebookNode, master: Master) -> list[dict[str, Any]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Grade one: ``python -m tools.grading.runner MASTER STUDENT TEMPLATE IN.ipynb OUT.json``."""
-    name, student, template, source, target = arguments
+    """Do one thing in a process of its own.
+
+    ``truths MASTER PLACES.json``, or ``grade MASTER STUDENT TEMPLATE TRUTH IN.ipynb OUT.json``.
+    """
+    command, name, *rest = arguments
     (master,) = masters(name)
-    result = grade(nbformat.read(source, as_version=4), student, master, Path(template))
+    if command == "truths":
+        places = json.loads(Path(rest[0]).read_text(encoding="utf-8"))
+        truths(master, {student: Path(place) for student, place in places.items()})
+        return 0
+    student, template, truth, source, target = rest
+    notebook = nbformat.read(source, as_version=4)
+    result = grade(notebook, student, master, Path(template), Path(truth))
     Path(target).write_text(json.dumps(result), encoding="utf-8")
     return 0
 
