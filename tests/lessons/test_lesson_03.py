@@ -74,11 +74,49 @@ def test_occlusion_of_a_sum_is_the_sum_under_the_square(lesson):
 
 def test_the_margin_is_the_difference_of_the_logits(lesson):
     model = nn.Identity()
-    margin = lesson()["margin_of"](model)
+    margin = lesson()["Margin"](model)
     logits = torch.tensor([[1.0, 4.0], [2.0, -3.0]])
     torch.testing.assert_close(margin(logits), torch.tensor([[3.0], [-5.0]]))
     torch.testing.assert_close(margin(logits).sigmoid()[:, 0], logits.softmax(dim=1)[:, 1])
     assert not any(p.requires_grad for p in margin.parameters())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_margin_leaves_the_networks_mode_and_the_random_numbers_alone(lesson, training):
+    model = nn.Sequential(nn.Linear(4, 2), nn.Dropout()).train(training)
+    model[1].training = not training  # a part may have a mode of its own
+    before = torch.get_rng_state()
+    margin = lesson()["Margin"](model)
+    assert (margin.training, model.training, model[1].training) == (
+        training,
+        training,
+        not training,
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_new_network_is_the_same_each_time_and_leaves_the_random_numbers_alone(lesson):
+    parts = SimpleNamespace(model=SimpleNamespace(features=nn.Sequential(nn.ReLU(), nn.Tanh())))
+    build, before = lesson(net=parts, begin=1, end=2)["build"], torch.get_rng_state()
+    first, second = build(), build()
+    assert torch.equal(first[3].weight, second[3].weight)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_pictures_are_bytes_or_floats_up_to_1(lesson):
+    images = pictures(2)[0]
+    ready = lesson(normalise=nn.Identity())["ready"]
+    torch.testing.assert_close(ready(images), ready(images / 255))
+
+
+def test_occlusion_covers_the_whole_of_any_picture(lesson):
+    occlusion = lesson()["occlusion"]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 9, 1)).requires_grad_(False)
+    x = torch.randn(1, 3, 12, 9, generator=torch.Generator().manual_seed(1))
+    theirs = Occlusion(model).attribute(x, (3, 4, 4), (3, 3, 3), baselines=0, target=0)
+    torch.testing.assert_close(occlusion(model, x, 4, 3), theirs[0, 0], rtol=1e-4, atol=1e-6)
+    with pytest.raises(AssertionError, match="never be covered"):
+        occlusion(model, x, 3, 4)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +146,7 @@ def test_head_then_last_block_learn_and_the_rest_stays(lesson, load_named, name,
     assert not model.training
     assert not any(p.requires_grad for p in model.parameters())
     x = pictures(1)[0].float() / 255
-    margin = names["margin_of"](model)
+    margin = names["Margin"](model)
     cam = LayerGradCam(margin, model[1][-1]).attribute(x, 0)
     # a linear head on averaged maps: the cells add up to the margin without the bias
     weights = model[3].bias[1] - model[3].bias[0]
