@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 from importlib import import_module
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pytest
+import torch
 
 from tools.grading import masters
 
@@ -20,65 +23,82 @@ def answers(master: masters.Master):
     return import_module(f"tools.grading.answers.a{master.name[:2]}")
 
 
-@pytest.fixture(scope="module")
-def solved() -> dict[str, dict]:
-    """Names of each master's notebook, after its set-up and all solutions."""
-    mpl.use("agg")
-    spaces = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADER_STUDENT", "ada")
-        for master in MASTERS:
+class Solved:
+    """Names of masters' notebooks after set-up, and after all solutions; each is executed once."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[dict, dict]] = {}
+
+    def __getitem__(self, master: masters.Master) -> tuple[dict, dict]:
+        if master.name not in self.kept:
             space: dict = {"__name__": "__main__"}
+            prepared: dict = {}
             for cell in master.notebook.cells:
                 mark = masters.MARK.match(cell.source)
                 if cell.cell_type == "code" and not (mark and mark[1] == "Check"):
                     exec(cell.source, space)
-            spaces[master.name] = space
-    return spaces
+                    if mark and mark[1] == "Set-up":
+                        prepared = untouched(space)
+            self.kept[master.name] = prepared, space
+        return self.kept[master.name]
 
 
-def outcome(master, task: str, source: str, solved: dict, monkeypatch) -> tuple[bool, list[str]]:
+def untouched(names: dict) -> dict:
+    """Copy what an answer could change in place."""
+    kinds = torch.Tensor | torch.nn.Module
+    return {k: copy.deepcopy(v) if isinstance(v, kinds) else v for k, v in names.items()}
+
+
+@pytest.fixture(scope="module")
+def solved():
+    mpl.use("agg")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADER_STUDENT", "ada")
+        yield Solved()
+
+
+def outcome(master, task: str, source: str, solved: Solved) -> tuple[bool, list[str]]:
     """Whether a task's whole check passes with an answer, and what it printed."""
-    monkeypatch.setenv("GRADER_STUDENT", "ada")
     check = next(c.source for c in master.notebook.cells if masters.is_cell(c, "Check", task))
-    setup = next(c.source for c in master.notebook.cells if c.source.startswith("# Set-up"))
+    prepared, after = solved[master]
     names = master.tasks[task].names  # what the solution left behind is no answer
-    space = {k: v for k, v in solved[master.name].items() if k not in names}
+    space = {k: v for k, v in after.items() if k not in names} | untouched(prepared)
     said, passed = io.StringIO(), True
     with contextlib.redirect_stdout(said):
         try:
             exec(source, space)
-            exec(setup, space)
+            space |= untouched(prepared)
             exec(check, space)
         except Exception:
             passed = False
+    plt.close("all")
     return passed, [line for line in said.getvalue().splitlines() if line[:1] in "✓✗○"]
 
 
 @pytest.mark.parametrize(("master", "task"), TASKS, ids=IDS)
-def test_the_solution_and_unusual_right_answers_pass(master, task, solved, monkeypatch):
+def test_the_solution_and_unusual_right_answers_pass(master, task, solved):
     right = answers(master).RIGHT[task]
     assert len(right) >= 2
     own = next(c.source for c in master.notebook.cells if masters.is_cell(c, "Task", task))
     for name, source in {"the solution": own, **right}.items():
-        passed, said = outcome(master, task, source, solved, monkeypatch)
+        passed, said = outcome(master, task, source, solved)
         assert passed, (name, said)
         assert len(said) == len(master.tasks[task].visible + master.tasks[task].hidden)
 
 
 @pytest.mark.parametrize(("master", "task"), TASKS, ids=IDS)
-def test_the_stub_earns_nothing(master, task, solved, monkeypatch):
-    passed, said = outcome(master, task, master.tasks[task].stub, solved, monkeypatch)
+def test_the_stub_earns_nothing(master, task, solved):
+    passed, said = outcome(master, task, master.tasks[task].stub, solved)
     assert not passed, said
 
 
 @pytest.mark.parametrize(("master", "task"), TASKS, ids=IDS)
-def test_wrong_answers_lose_the_task_and_are_told_why(master, task, solved, monkeypatch):
+def test_wrong_answers_lose_the_task_and_are_told_why(master, task, solved):
     wrong = answers(master).WRONG[task]
     assert len(wrong) >= 5
     visible = master.tasks[task].visible
     for name, source in wrong.items():
-        passed, said = outcome(master, task, source, solved, monkeypatch)
+        passed, said = outcome(master, task, source, solved)
         assert not passed, (name, said)
         failed = [line for line in said if line.startswith("✗")]
         assert failed, (name, said)
