@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
-from itertools import combinations, pairwise
-from types import SimpleNamespace
+from itertools import combinations
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
-from matplotlib.text import Text
 from PIL import Image
 from skimage.color import deltaE_ciede2000, lab2rgb, rgb2lab
 
@@ -23,10 +21,6 @@ from course_utils.plots import style
 RANDOM = np.random.default_rng(0)
 PHOTO = RANDOM.random((24, 24, 3)).astype(np.float32)
 SIGNED = RANDOM.standard_normal((3, 24, 24))
-TOP = [
-    SimpleNamespace(label="goose", index=99, probability=0.951),
-    SimpleNamespace(label="llama", index=355, probability=0.0004),
-]
 
 
 def show_maps(maps, **options):
@@ -381,9 +375,6 @@ def test_every_figure_writes_its_own_alternative_text():
     figure = plots.show_grid(rows, row_titles=["Seen", "Explained"], display=False)
     assert "Rows: Seen, Explained" in figure.alt
     assert "Maps: map of it" in figure.alt
-    figure = plots.plot_predictions([PHOTO], [TOP], display=False)
-    assert "goose 95.1 %" in figure.alt
-    assert "llama < 0.1 %" in figure.alt
     assert plots.show_gallery([PHOTO], alt="Own words.", display=False).alt == "Own words."
 
 
@@ -500,26 +491,7 @@ def test_notebooks_store_alternative_text_and_show_each_figure_once(executed):
     assert "plots.show(figure, alt=" in str(fourth)
 
 
-# ----------------------------------------------------------------------- predictions
-
-
-def test_bars_are_as_long_as_the_probabilities():
-    figure = plots.plot_predictions({"One": PHOTO}, [TOP], k=2, display=False)
-    photo, bars = figure.axes
-    assert [patch.get_width() for patch in bars.patches] == pytest.approx([1, 0.951, 1, 0.0004])
-    assert photo.get_title(loc="left") == "One"
-    assert "95.1 %" in texts(figure)
-    assert "< 0.1 %" in texts(figure)
-
-
-def test_many_predictions_need_as_many_pictures():
-    figure = plots.plot_predictions(torch.rand(6, 3, 9, 9), [TOP] * 6, ncols=3, display=False)
-    assert len([axes for axes in figure.axes if axes.images]) == 6
-    with pytest.raises(ValueError, match="shorter|longer"):
-        plots.plot_predictions([PHOTO, PHOTO], [TOP], display=False)
-
-
-# ----------------------------------------------------------------------- curves
+# ----------------------------------------------------------------------- charts
 
 
 def test_titles_break_at_blanks_only_and_have_one_size():
@@ -537,49 +509,6 @@ def test_titles_break_at_blanks_only_and_have_one_size():
     heading, *titles = [figure._suptitle, *(axes._left_title for axes in figure.axes)]
     assert {title.get_fontsize() for title in titles} == {heading.get_fontsize()}
     assert "GuidedBackpropagation" in style.wrap("of GuidedBackpropagation", 0.5, 12).split("\n")
-
-
-def test_convergence_draws_medians_over_runs():
-    counts = np.array([10, 100])
-    errors = np.array([[0.1, 0.01], [0.2, 0.02], [0.9, 0.03]])
-    figure = plots.plot_convergence(
-        {"right": (counts, errors), "squared": (counts, [0.01, 0.001])},
-        display=False,
-    )
-    right, squared = figure.axes[0].lines[:2]
-    np.testing.assert_allclose(right.get_ydata(), [0.2, 0.02])
-    assert (right.get_color(), squared.get_color()) == style.SERIES[:2]
-    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["10", "100"]
-    assert figure.axes[0].get_xscale() == figure.axes[0].get_yscale() == "log"
-    assert "right 0.2 at 10, 0.02 at 100" in figure.alt
-    assert "median over 3 photographs" in texts(figure)
-
-
-def test_convergence_of_less_than_a_decade_is_labelled_in_per_cent():
-    figure = plots.plot_convergence({"a": ([10, 100], [0.08, 0.03])}, display=False)
-    figure.draw_without_rendering()
-    ticks = figure.axes[0].get_yticklabels() + figure.axes[0].get_yticklabels(minor=True)
-    labels = {tick.get_text() for tick in ticks}
-    assert "5 %" in labels
-    assert all(label == "" or label.endswith(" %") for label in labels)
-
-
-@pytest.mark.parametrize("errors", [[0.1, -1], [0.1, np.nan], [0.1, 0], [1]])
-def test_convergence_refuses_what_logarithmic_axes_cannot_show(errors):
-    with pytest.raises(ValueError, match=r"positive|Shape"):
-        plots.plot_convergence({"a": ([10, 100], errors)}, display=False)
-
-
-def test_labels_at_line_ends_never_overlap_and_keep_their_order():
-    values = enumerate((0.5, 0.51, 0.1, 0.52, 0.9))
-    ends = {f"line {i}": ([1, 10], [0.2, value]) for i, value in values}
-    figure = plots.plot_convergence(ends, display=False)
-    figure.draw_without_rendering()
-    labels = [text for text in figure.axes[0].texts if text.get_text().startswith("line")]
-    boxes = sorted((Text.get_window_extent(text) for text in labels), key=lambda box: box.y0)
-    assert all(lower.y1 <= upper.y0 + 1 for lower, upper in pairwise(boxes))
-    heights = [Text.get_window_extent(text).y0 for text in labels]
-    assert np.argsort(heights).tolist() == [2, 0, 1, 3, 4]
 
 
 def test_intervals_mark_controls_and_refuse_errors_taken_for_ends():

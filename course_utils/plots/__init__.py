@@ -10,20 +10,14 @@ results such as `integrated_gradients` returns.
 from . import style
 from .arrays import to_image, to_map
 from .canvas import figure, show
-from .charts import (
-    plot_confusion,
-    plot_convergence,
-    plot_history,
-    plot_intervals,
-    plot_predictions,
-)
+from .charts import plot_confusion, plot_history, plot_intervals
 from .grid import Panel, show_attributions, show_gallery, show_grid
 from .sheets import contact_sheet, draw_pair
 
 __all__ = [
-    "Panel", "contact_sheet", "draw_pair", "figure", "plot_confusion", "plot_convergence",
-    "plot_history", "plot_intervals", "plot_predictions", "show", "show_attributions",
-    "show_gallery", "show_grid", "style", "to_image", "to_map",
+    "Panel", "contact_sheet", "draw_pair", "figure", "plot_confusion", "plot_history",
+    "plot_intervals", "show", "show_attributions", "show_gallery", "show_grid", "style",
+    "to_image", "to_map",
 ]  # fmt: skip
 
 style.apply()

@@ -1,4 +1,4 @@
-"""Charts: curves with bands, intervals, training and its result, predictions."""
+"""Charts: learning curves, intervals, confusion matrices."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from ..checks import to_numpy
 from . import style
-from .arrays import to_image
 from .canvas import CourseFigure, figure, finish
 from .style import SERIES, format_percent
 
@@ -34,74 +32,7 @@ def _named(given: Any) -> dict[str, Any]:
     return named
 
 
-# ---------------------------------------------------------------------------- curves
-
-
-def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write (x, y, name, colour) at the right ends of lines, pushed apart where they overlap."""
-    axes.figure.draw_without_rendering()  # settles limits and the height of the axes
-    names = [style.wrap(name, 1.9, style.SIZE_TEXT) for _, _, name, _ in ends]
-    points = 72 / axes.figure.dpi * axes.transData.transform([end[:2] for end in ends])[:, 1]
-    y, order = points.copy(), points.argsort(kind="stable")
-    tall = np.array([72 * style.height_of(names[i], style.SIZE_TEXT) for i in order])
-    for _ in range(500):
-        push = np.clip((tall[:-1] + tall[1:]) / 2 - np.diff(y[order]), 0, None) / 2
-        y[order[:-1]] -= push
-        y[order[1:]] += push
-    kind = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
-    for (*end, _, color), name, shift in zip(ends, names, y - points, strict=True):
-        arrow = {"arrowstyle": "-", "color": color, "shrinkA": 0, "shrinkB": 4}
-        axes.annotate(name, end, (34, shift), color=color, weight="bold", arrowprops=arrow, **kind)
-
-
-def plot_convergence(
-    results: Mapping[str, tuple[Any, Any]], *, xlabel: str = "gradient evaluations",
-    ylabel: str = "completeness error, share of score difference", **words: Any
-) -> CourseFigure:  # fmt: skip
-    """Show how errors fall with the number of gradients or calls, on logarithmic axes.
-
-    Parameters
-    ----------
-    results : mapping of name to (n_evaluations, errors)
-        n_evaluations (n,); errors (n,) or (runs, n), positive. Lines are medians over runs, bands
-        hold the middle half of them.
-    xlabel, ylabel : str
-        What is counted, and what the errors are.
-    **words
-        title, caption, alt, display: as everywhere in `plots`.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit, or a value has no place on a logarithmic axis.
-    """
-    fig, axes = figure(height=4.8)
-    ends, said, most = [], [], 1
-    for index, (name, (x, values)) in enumerate(_named(results).items()):
-        x, runs = to_numpy(x).astype(float).ravel(), np.atleast_2d(to_numpy(values).astype(float))
-        middle = np.median(runs, axis=0)
-        if not np.isfinite(runs).all() or middle.min() <= 0:
-            raise ValueError(f"{name!r}: expected finite values, positive on a logarithmic axis")
-        color = SERIES[index % len(SERIES)]
-        sns.lineplot(
-            pd.DataFrame(runs, columns=x).melt(var_name="x", value_name="y"), x="x", y="y",
-            ax=axes, color=color, marker="o" if len(x) < 20 else None, estimator="median",
-            errorbar=("pi", 50) if len(runs) > 2 else None,
-        )  # fmt: skip
-        ends.append((x[-1], middle[-1], name, color))
-        first, last = (style.format_number(middle[place], 2) for place in (0, -1))
-        said.append(f"{name} {first} at {x[0]:g}, {last} at {x[-1]:g}")
-        most = max(most, len(runs))
-    axes.set(xlabel=xlabel, ylabel=style.wrap(ylabel, 3.6, style.SIZE_TEXT))
-    axes.set(xscale="log", yscale="log")
-    axes.set_xticks(x, [f"{value:,.0f}" for value in x])
-    axes.set_xticks([], minor=True)
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_formatter(NullFormatter())  # which would not be in per cent
-    _as_percent(axes.yaxis)
-    _label_ends(axes, ends)
-    note = f"Lines: median over {most} photographs; bands: the middle half of them." * (most > 2)
-    return finish(fig, f"{ylabel} against {xlabel}: {'; '.join(said)}.", note, **words)
+# ---------------------------------------------------------------------------- training
 
 
 def plot_history(histories: Any, **words: Any) -> CourseFigure:
@@ -119,28 +50,27 @@ def plot_history(histories: Any, **words: Any) -> CourseFigure:
     ValueError
         If a history has no finished epoch.
     """
-    histories, said = _named(histories), ["Learning curves."]
-    fig, panels = figure(2, height=4.1)
-    for axes, what in zip(panels, ("loss", "accuracy"), strict=True):
-        ends = []
-        for (name, history), color in zip(histories.items(), itertools.cycle(SERIES)):
+    said, (fig, panels) = ["Learning curves."], figure(2, height=4.1)
+    for (name, history), color in zip(_named(histories).items(), itertools.cycle(SERIES)):
+        if history.best_epoch is None:
+            raise ValueError(f"{name} has no finished epoch, so there is nothing to draw")
+        best = {"marker": "o", "ms": 10, "mfc": style.PAPER, "markevery": [history.best_epoch - 1]}
+        for axes, what in zip(panels, ("loss", "accuracy"), strict=True):
             train, valid = (getattr(history, f"{kind}_{what}") for kind in ("train", "validation"))
-            if not train:
-                raise ValueError(f"{name} has no finished epoch, so there is nothing to draw")
-            for values, line in ((train, "--"), (valid, "-")):
-                axes.plot(range(1, len(values) + 1), values, line, color=color, marker=".")
+            axes.plot(range(1, len(train) + 1), train, "--", color=color)
             said.append(f"{name} training {what} from {train[0]:.3g} to {train[-1]:.3g}.")
-            if valid and history.best_epoch is not None:
-                best = (history.best_epoch, valid[history.best_epoch - 1])
-                axes.plot(*best, "o", ms=10, mfc=style.PAPER, mec=color, mew=2.2)
-                said.append(f"Validation {best[1]:.3g} in the best epoch, {best[0]}.")
-            ends.append((len(train), (valid or train)[-1], name, color))
-        axes.set(xlabel="epoch", title=what.capitalize())
+            if valid:
+                axes.plot(range(1, len(train) + 1), valid, color=color, **best)
+                score = valid[history.best_epoch - 1]
+                said.append(f"Validation {score:.3g} in the best epoch, {history.best_epoch}.")
+        place = {"xytext": (10, 0), "textcoords": "offset points", "va": "center"}
+        end = (len(train), (valid or train)[-1])
+        axes.annotate(name, end, color=color, weight="bold", annotation_clip=False, **place)
+    for axes, what in zip(panels, ("Loss", "Accuracy"), strict=True):
+        axes.set(xlabel="epoch", title=what)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     panels[0].set_ylim(bottom=0)
     _as_percent(panels[1].yaxis)
-    if any(histories):
-        _label_ends(panels[1], ends)
     note = "Dashed: training, measured while the weights change. Solid: validation, after each "
     return finish(fig, " ".join(said), f"{note}epoch; ring: the best epoch.", **words)
 
@@ -250,53 +180,3 @@ def plot_confusion(evaluations: Any, **words: Any) -> CourseFigure:
     panels[0, 0].set_ylabel("true class")
     note = "Cells: number of pictures; colour: share of the row's true class (white 0 %, dark "
     return finish(fig, " ".join(said), f"{note}100 %). The diagonal is right.", **words)
-
-
-def plot_predictions(
-    images: Any, predictions: Sequence[Any], *, k: int = 3, ncols: int | None = None,
-    **words: Any
-) -> CourseFigure:  # fmt: skip
-    """Show photographs, each with its likeliest classes as bars below it.
-
-    Parameters
-    ----------
-    images : mapping of title to picture, or sequence of pictures
-    predictions : one sequence of Prediction for each image
-        ``network.top_k(images)``.
-    k : int
-        How many bars.
-    ncols : int, optional
-        Photographs in a row; by default at most four.
-    **words
-        title, caption, alt, display: as everywhere in `plots`.
-
-    Raises
-    ------
-    ValueError
-        If there are not as many predictions as images.
-    """
-    images = images if isinstance(images, Mapping) else dict(enumerate(images, start=1))
-    cards, said = list(zip(images.items(), predictions, strict=True)), []
-    ncols = min(len(cards), ncols or 4)
-    nrows, side = -(-len(cards) // ncols), min(style.WIDTH / ncols - 0.3, 3.0)
-    fig, panels = figure(
-        ncols, 2 * nrows, width=max(ncols * (side + 0.3), 4.5), squeeze=False,
-        height=nrows * (side + 0.42 * k + 0.6), height_ratios=[side, 0.42 * k] * nrows,
-    )  # fmt: skip
-    fig.get_layout_engine().set(w_pad=0.12, h_pad=0.05)
-    for axes in panels.flat:
-        axes.set_axis_off()
-    above, below = panels[::2].flat, panels[1::2].flat
-    for ((name, image), guesses), photo, bars in zip(cards, above, below, strict=False):
-        photo.imshow(to_image(image))
-        photo.set(anchor="SW", title=style.wrap(str(name), side, style.SIZE_PANEL))
-        bars.set(xlim=(0, 1), ylim=(k - 0.75, -0.75))
-        for place, guess in enumerate(list(guesses)[:k]):
-            share = format_percent(guess.probability)
-            label, *rest = style.wrap(guess.label, side - 0.9, 11).split("\n")
-            bars.barh(place, [1, guess.probability], 0.22, color=[style.TRACK, SERIES[0]])
-            kind = {"fontsize": 10.5, "weight": "normal" if place else "bold", "va": "bottom"}
-            bars.text(0, place - 0.14, f"{label} …" if rest else label, **kind)
-            bars.text(1, place - 0.14, share, ha="right", **kind)
-            said.append(f"{name}: {guess.label} {share}.")
-    return finish(fig, f"Likeliest classes. {' '.join(said)}", **words)
