@@ -18,6 +18,7 @@ from torch import nn
 import course_utils as cu
 from course_utils import evaluation as ev
 from course_utils.evaluation import controls, interventions, measures, statistics
+from course_utils.evaluation.interventions import class_scores
 
 RNG = np.random.default_rng(0)
 SIDE = 16
@@ -259,29 +260,21 @@ def linear():
     return model, images, (images * model.weight).detach()  # input x gradient is exact here
 
 
-def test_effect_of_an_intervention_in_closed_form(linear):
+def test_scores_and_the_effect_of_an_intervention_in_closed_form(linear):
     model, images, attributions = linear
     part = torch.zeros(6, 6, dtype=torch.bool)
     part[1:4, 2:4] = True
-    effect = ev.intervention_effect(model, images, images * ~part, 1)
-    lost = ev.part_relevance(attributions, part)
-    np.testing.assert_allclose(-effect.change, lost, atol=1e-12)
-    np.testing.assert_allclose(effect.before, attributions.sum(dim=(1, 2, 3)))
-    assert effect.mean.value == pytest.approx(-lost.mean())
-    assert effect.mean.low < effect.mean.value < effect.mean.high
-    assert effect.test.p_value == ev.permutation_test(-lost).p_value
-    assert "logit" in str(effect)
-    sure = ev.intervention_effect(model, images, 0 * images, 1, score="probability")
-    np.testing.assert_allclose(sure.before, torch.sigmoid(model(images)[:, 1]).detach())
-    np.testing.assert_allclose(sure.after, 0.5)
+    before, after = (class_scores(model, x, 1) for x in (images, images * ~part))
+    np.testing.assert_allclose(before, attributions.sum(dim=(1, 2, 3)))
+    np.testing.assert_allclose(before - after, ev.part_relevance(attributions, part), atol=1e-12)
+    sure = class_scores(model, images, 1, score="probability")
+    np.testing.assert_allclose(sure, torch.sigmoid(model(images)[:, 1]).detach())
 
 
-def test_an_intervention_that_does_nothing_has_no_effect(linear):
-    model, images, _ = linear
-    effect = ev.intervention_effect(model, images, images.clone(), np.ones(24, dtype=np.int16))
-    assert (effect.change == 0).all()
-    assert effect.mean.low == effect.mean.value == effect.mean.high == 0
-    assert effect.test.p_value == 1
+def test_no_difference_is_none_for_certain():
+    found = ev.bootstrap_interval(np.zeros(24))
+    assert found.low == found.value == found.high == 0
+    assert ev.permutation_test(np.zeros(24)).p_value == 1
 
 
 def test_deletion_of_a_linear_model_in_closed_form(linear):
@@ -330,9 +323,8 @@ def test_model_pictures_and_global_state_stay_as_they_were(linear):
     before, state = images.detach().clone(), torch.get_rng_state()
     hooks = dict(model._forward_hooks)
     curve = ev.deletion_curve(model, images, attributions, 1)
-    ev.intervention_effect(model, images, images * 0, 1)
     with pytest.raises(IndexError):
-        ev.intervention_effect(model, images, images * 0, 7)
+        class_scores(model, images, 7)
     assert isinstance(curve.scores, np.ndarray)
     assert torch.is_grad_enabled()
     assert model.weight.grad is None
@@ -346,10 +338,8 @@ def test_model_pictures_and_global_state_stay_as_they_were(linear):
 
 def test_interventions_refuse_what_does_not_fit(linear):
     model, images, maps = linear
-    with pytest.raises(ValueError, match="pairs of pictures"):
-        ev.intervention_effect(model, images, images[:3], 1)
     with pytest.raises(ValueError, match="score='odds'"):
-        ev.intervention_effect(model, images, images, 1, score="odds")
+        class_scores(model, images, 1, score="odds")
     with pytest.raises(ValueError, match="pictures' size"):
         ev.deletion_curve(model, images, maps[..., :3], 1)
     with pytest.raises(ValueError, match="rising shares within"):
@@ -357,7 +347,7 @@ def test_interventions_refuse_what_does_not_fit(linear):
     with pytest.raises(ValueError, match="rising shares within"):
         ev.deletion_curve(model, images, maps, 1, fractions=[0, 5, 20])  # pixels or per cent
     with pytest.raises(ValueError, match="training mode"):
-        ev.intervention_effect(Linear().train(), images, images, 1)
+        class_scores(Linear().train(), images, 1)
     with pytest.raises(TypeError, match="float32"):
         ev.deletion_curve(model.half(), images.half(), maps, 1)
     with pytest.raises(ValueError, match="NaN"):

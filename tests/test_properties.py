@@ -29,6 +29,7 @@ from torch import nn
 
 import course_utils as cu
 from course_utils import evaluation as ev
+from course_utils.evaluation.interventions import class_scores
 from scoreboard.metrics import METRICS
 
 MAPS = torch.rand(1, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -48,8 +49,8 @@ def probabilities(model, inputs, target):
 
 #: Every function of a model, a batch and a target, as one row of numbers for each picture.
 MEASURE = {
-    "intervention_effect": lambda model, inputs, target: torch.from_numpy(
-        ev.intervention_effect(model, inputs, inputs / 2, target).change
+    "class_scores": lambda model, inputs, target: torch.from_numpy(
+        class_scores(model, inputs, target)
     )[:, None],
     "deletion_curve": lambda model, inputs, target: torch.from_numpy(
         ev.deletion_curve(
@@ -72,8 +73,8 @@ MEASURE = {
 }
 each_measure = pytest.mark.parametrize("measure", MEASURE.values(), ids=MEASURE)
 #: Those that read one class, and those whose result is a sum or a product of weights.
-TARGETED = {name: MEASURE[name] for name in ("intervention_effect", "deletion_curve", "ROAD")}
-LINEAR = {MEASURE[name] for name in ("intervention_effect", "extract_features", "ROAD")}
+TARGETED = {name: MEASURE[name] for name in ("class_scores", "deletion_curve", "ROAD")}
+LINEAR = {MEASURE[name] for name in ("class_scores", "extract_features", "ROAD")}
 #: Those that let a network compute in half precision by itself, as it may while it is trained.
 MEASURED_AS_TRAINED = {MEASURE[name] for name in ("evaluate", "extract_features")}
 pytestmark = [

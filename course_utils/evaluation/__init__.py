@@ -1,7 +1,7 @@
 """How good an explanation is: against masks, against interventions, against controls.
 
 - masks: `relevance_mass`, `pointing_game`, `mask_iou`, `part_relevance`
-- interventions: `intervention_effect`, `deletion_curve`
+- interventions: `deletion_curve`
 - controls: `random_maps`, `edge_maps`, `compare_with_controls`
 - likeness of maps: `spearman_similarity`
 - exact values of parts: `shapley_values`, `shapley_interactions`; how far an explanation is from
@@ -16,33 +16,15 @@ it.
 """
 
 from .controls import Comparison, compare_with_controls, edge_maps, random_maps
-from .games import (
-    own_gain,
-    part_agreement,
-    rank_agreement,
-    shapley_interactions,
-    shapley_values,
-)
-from .interventions import InterventionEffect, deletion_curve, intervention_effect
-from .measures import (
-    mask_iou,
-    part_ids,
-    part_relevance,
-    pointing_game,
-    relevance_mass,
-    spearman_similarity,
-)  # fmt: skip
-from .statistics import (
-    Interval,
-    PermutationTest,
-    bootstrap_interval,
-    permutation_test,
-)  # fmt: skip
+from .games import own_gain, part_agreement, rank_agreement, shapley_interactions, shapley_values
+from .interventions import deletion_curve
+from .measures import mask_iou, part_ids, part_relevance, pointing_game, relevance_mass
+from .measures import spearman_similarity
+from .statistics import Interval, PermutationTest, bootstrap_interval, permutation_test
 
 __all__ = [
-    "Comparison", "Interval", "InterventionEffect", "PermutationTest", "bootstrap_interval",
-    "compare_with_controls", "deletion_curve", "edge_maps", "intervention_effect", "mask_iou",
-    "own_gain", "part_agreement", "part_ids", "part_relevance", "permutation_test",
-    "pointing_game", "random_maps", "rank_agreement", "relevance_mass", "shapley_interactions",
-    "shapley_values", "spearman_similarity",
+    "Comparison", "Interval", "PermutationTest", "bootstrap_interval", "compare_with_controls",
+    "deletion_curve", "edge_maps", "mask_iou", "own_gain", "part_agreement", "part_ids",
+    "part_relevance", "permutation_test", "pointing_game", "random_maps", "rank_agreement",
+    "relevance_mass", "shapley_interactions", "shapley_values", "spearman_similarity",
 ]  # fmt: skip

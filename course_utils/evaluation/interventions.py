@@ -8,7 +8,6 @@ that no camera takes; only its comparison with controls says something.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ from torch import Tensor
 from .. import checks
 from ..checks import Forward, Target, check_images, to_numpy
 from .arrays import Floats, to_maps, warn_of
-from .statistics import Interval, PermutationTest, bootstrap_interval, permutation_test
 
 #: Which number of a network is looked at.
 Score = Literal["logit", "probability"]
@@ -55,65 +53,6 @@ def class_scores(
     targets = checks.check_targets(target, len(images), outputs.shape[1], outputs.device)
     outputs = outputs.softmax(dim=1) if score == "probability" else outputs
     return to_numpy(outputs.gather(1, targets[:, None])[:, 0]).astype(np.float64)
-
-
-@dataclass(frozen=True)
-class InterventionEffect:
-    """What a change of the picture does to the score, image by image.
-
-    Attributes
-    ----------
-    before, after : ndarray (N,)
-        Scores of the originals and of the changed pictures.
-    change : ndarray (N,)
-        after - before: negative where the change took away what spoke for the class.
-    mean : Interval
-        Mean change with its interval.
-    test : PermutationTest
-        Paired: could chance alone give such a mean change?
-    score : {"logit", "probability"}
-        The unit.
-    """
-
-    before: Floats
-    after: Floats
-    change: Floats
-    mean: Interval
-    test: PermutationTest
-    score: Score
-
-
-def intervention_effect(
-    model: Forward, originals: Tensor, changed: Tensor, target: Target, *, score: Score = "logit"
-) -> InterventionEffect:
-    """Measure how a score reacts when one thing in the pictures is changed.
-
-    Parameters
-    ----------
-    model : torch.nn.Module or callable
-        From images (N, C, H, W) to logits (N, classes), in evaluation mode.
-    originals, changed : Tensor (N, C, H, W)
-        ``changed[i]`` is ``originals[i]`` after the intervention.
-    target : int, sequence of int, or Tensor (N,)
-        The class whose score is read, the same before and after.
-    score : {"logit", "probability"}
-        The logit does not saturate; the probability is what a user sees.
-
-    Returns
-    -------
-    InterventionEffect
-
-    Raises
-    ------
-    TypeError, ValueError, IndexError
-        As `course_utils.integrated_gradients`; ValueError also if the two batches differ in shape.
-    """
-    if check_images(originals, "originals").shape != check_images(changed, "changed").shape:
-        shapes = f"{tuple(originals.shape)} and {tuple(changed.shape)}"
-        raise ValueError(f"originals and changed must be pairs of pictures, got {shapes}")
-    before, after = (class_scores(model, x, target, score=score) for x in (originals, changed))
-    mean, test = bootstrap_interval(after - before), permutation_test(after, before)
-    return InterventionEffect(before, after, after - before, mean, test, score)
 
 
 class DeletionCurve(NamedTuple):
@@ -180,7 +119,7 @@ def deletion_curve(
     Raises
     ------
     TypeError, ValueError, IndexError
-        As `intervention_effect`, and for maps that do not fit the images.
+        As `course_utils.integrated_gradients`, and for maps that do not fit the images.
     """
     images, values = check_images(images, "images"), to_maps(maps)
     shape = (len(images), *images.shape[-2:])

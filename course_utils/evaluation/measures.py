@@ -2,7 +2,7 @@
 
 Masks: how much of a map, and which of its pixels, lie on a known thing. A mask says where a thing
 *is*, not that the network uses it: a good score is only worth what it has over the controls, and
-says less than an intervention (`intervention_effect`).
+says less than an intervention.
 
 Likeness: sanity checks ask whether maps change when they should (the network was randomised),
 attacks on explanations whether they change when they should not. No measure here knows which map is
@@ -136,7 +136,7 @@ def part_relevance(maps: Any, masks: Any, *, parts: Parts = None) -> Floats:
 
     For a complete method (Integrated Gradients, DeepLift) in the unit of the score: it claims that
     the score would fall by about this much if the part became its baseline; an
-    intervention (`intervention_effect`) tells whether it does.
+    intervention tells whether it does.
 
     Parameters
     ----------
