@@ -18,8 +18,14 @@ it.
 from .controls import Comparison, compare_with_controls, edge_maps, random_maps
 from .games import own_gain, part_agreement, rank_agreement, shapley_interactions, shapley_values
 from .interventions import deletion_curve
-from .measures import mask_iou, part_ids, part_relevance, pointing_game, relevance_mass
-from .measures import spearman_similarity
+from .measures import (
+    mask_iou,
+    part_ids,
+    part_relevance,
+    pointing_game,
+    relevance_mass,
+    spearman_similarity,
+)
 from .statistics import Interval, PermutationTest, bootstrap_interval, permutation_test
 
 __all__ = [
