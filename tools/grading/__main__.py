@@ -255,8 +255,9 @@ def main() -> int:
         elif options.command == "course":
             print(f"a course in {masters.course(options.folder, masters.masters())}")
         else:
-            folder = demo.make(tasks.BUILD / "demo-class", options.students)
-            return grade(folder, tasks.BUILD / "demo-grades")
+            folder, graded = tasks.BUILD / "demo-class", tasks.BUILD / "demo-grades"
+            grade(demo.make(folder, options.students), graded)
+            return demo.compare(folder, graded)
     except tasks.TaskError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

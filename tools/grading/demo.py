@@ -8,6 +8,7 @@ what would arrive. None of them changes what a student answered, so none may cha
 from __future__ import annotations
 
 import copy
+import csv
 import json
 import random
 import re
@@ -262,10 +263,13 @@ def damaged(notebook: Notebook, name: str, master: Master) -> bytes:
 def make(folder: Path, students: int = 100, seed: int = 0) -> Path:
     """Fill a folder with submissions: right, wrong, empty, copied, cheating; each fourth is whole.
 
-    File names are as e-mail and learning platforms make them.
+    File names are as e-mail and learning platforms make them. Beside the folder, in a file of its
+    name with ``.json``, stand the points that are due: of wrong, missing and cheating answers none,
+    of right ones all. Where an answer builds on a wrong one, nothing is said.
     """
     shutil.rmtree(folder, ignore_errors=True)
     draw = random.Random(seed)
+    due: dict[str, dict[str, float]] = {}
     every = [m for m in masters() if _has_answers(m)]
     for number in range(students):
         student = NAMES[number % len(NAMES)] + (
@@ -273,13 +277,19 @@ def make(folder: Path, students: int = 100, seed: int = 0) -> Path:
         )
         master = every[number % len(every)]
         answers = import_module(f"tools.grading.answers.a{master.name[:2]}")
-        chosen = {}
+        chosen, right = {}, []
         for task in master.tasks:
             kinds = [answers.RIGHT[task]] * 3 + [answers.WRONG[task]]
             if number % 10 == 9 and task in answers.CHEATS:
                 kinds = [answers.CHEATS[task]]
+            kind = draw.choice(kinds)
             if draw.random() < 0.9:
-                chosen[task] = draw.choice(list(draw.choice(kinds).values()))
+                chosen[task] = draw.choice(list(kind.values()))
+                right += [task] if kind is answers.RIGHT[task] else []
+        points = {task: found.points for task, found in master.tasks.items()}
+        builds_on_none = len(right) == len(points)
+        due[student] = {t: p if t in right else 0.0 for t, p in points.items()
+                        if builds_on_none or t not in right}  # fmt: skip
         notebook = answered(master, student, chosen)
         damage = list(DAMAGES)[number % len(DAMAGES)] if number % 4 else ""
         names = [
@@ -291,7 +301,26 @@ def make(folder: Path, students: int = 100, seed: int = 0) -> Path:
         path = folder / names[number % len(names)]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(damaged(notebook, damage, master))
+    folder.with_suffix(".json").write_text(json.dumps(due), encoding="utf-8")
     return folder
+
+
+def compare(folder: Path, graded: Path) -> int:
+    """Print how many of the points that are due were given; return 1 if any was not."""
+    due = json.loads(folder.with_suffix(".json").read_text(encoding="utf-8"))
+    given: dict[str, dict[str, str]] = {}
+    for table in sorted(graded.glob("*/grades.csv")):
+        with table.open(encoding="utf-8-sig", newline="") as lines:
+            given |= {row["student"]: row for row in csv.DictReader(lines)}
+    known = [(student, task, points) for student in due for task, points in due[student].items()]
+    off = [
+        f"{student} {task}: {points:g} due, {given.get(student, {}).get(task, 'nothing')} given"
+        for student, task, points in known
+        if float(given.get(student, {}).get(task, -1)) != points
+    ]
+    print(f"{len(given)} of {len(due)} students; {len(known) - len(off)} of {len(known)} as due")
+    print(*off, sep="\n")
+    return int(bool(off) or len(given) < len(due))
 
 
 def _has_answers(master: Master) -> bool:

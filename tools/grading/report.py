@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 
-from .masters import Master, Task
+from .masters import Master, Task, is_cell
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -137,12 +137,13 @@ def overview(results: list[dict[str, Any]], master: Master, most: float) -> str:
 def copies(results: list[dict[str, Any]], master: Master, least: float = 0.97) -> list[dict]:
     """Pairs of students whose longest answers are the same but for names and comments.
 
-    Answers as short as the solution say nothing: only those that at least three others do not share
-    are listed.
+    Answers that say nothing are left out: short ones, those of more than four students, and those
+    that have the shape of the master's solution, which many would write.
     """
     found = []
     for task in master.tasks.values():
         shapes = {}
+        solved = next(c.source for c in master.notebook.cells if is_cell(c, "Task", task.id))
         for row in results:
             source = "\n".join(
                 c["source"] for c in row["cells"] if c["task"] == task.id and c["kind"] == "Task"
@@ -152,7 +153,7 @@ def copies(results: list[dict[str, Any]], master: Master, least: float = 0.97) -
         common = Counter(shape for shape, _ in shapes.values())
         for one, two in combinations(sorted(shapes), 2):
             (shape, first), (other, second) = shapes[one], shapes[two]
-            if common[shape] > 4 or len(shape) < 200:
+            if common[shape] > 4 or len(shape) < 200 or shape == _shape(solved):
                 continue
             if shape == other:
                 alike = 1.0
