@@ -61,6 +61,14 @@ def test_ascent_walks_straight_on_a_linear_model_each_picture_by_itself(lesson):
     assert (start == 0.5).all()
 
 
+def test_a_picture_without_a_gradient_stays_as_it_is(lesson):
+    start = torch.full((2, 3, 8, 8), 0.5)
+    weights = torch.stack([torch.zeros(3, 8, 8), 1e-9 * torch.ones(3, 8, 8)])
+    end = lesson["climb"](linear(weights), start, 3, lr=0.1)
+    assert torch.equal(end[0], start[0])
+    torch.testing.assert_close(end[1], start[1] + 0.3 / 192**0.5)
+
+
 def test_ascent_fades_with_l2_and_stays_between_0_and_1(lesson):
     start = 0.5 + 0.1 * normal(1, 3, 8, 8).clamp(-2, 2)
     faded = lesson["climb"](linear(torch.zeros(1)), start, 1, lr=0.1, l2=1)
@@ -170,6 +178,12 @@ def test_ranks_count_from_one(lesson):
     assert lesson["ranks"](net, pictures, order[:, 4]) == [5, 5, 5]
 
 
+def test_ties_and_nan_are_not_first(lesson, monkeypatch):
+    logits = torch.tensor([[0.0, 0.0, 0.0], [torch.nan] * 3, [1.0, 2.0, 0.0]])
+    monkeypatch.setitem(lesson, "logits_of", lambda net, pictures: logits)
+    assert lesson["ranks"](None, None, torch.tensor([0, 1, 1])) == [3, 3, 1]
+
+
 def test_saturation_of_grey_and_red(lesson):
     red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
     assert lesson["saturation"](torch.full((1, 3, 4, 4), 0.6)) == 0
@@ -182,3 +196,12 @@ def test_fine_waves_and_colours_that_go_together(lesson):
     assert lesson["fine"](slow.expand(1, 3, -1, -1)) == pytest.approx(0, abs=1e-6)
     assert lesson["fine"](quick.expand(1, 3, -1, -1)) == pytest.approx(1, abs=1e-6)
     assert lesson["together"](normal(1, 1, 32, 32).expand(1, 3, -1, -1)) == pytest.approx(1)
+
+
+def test_a_constant_channel_goes_together_with_none(lesson):
+    pictures = normal(2, 1, 32, 32).expand(-1, 3, -1, -1).clone()
+    pictures[:, 2] = 0.3
+    assert lesson["together"](pictures) == pytest.approx(1 / 3)
+    pictures[:, 1] = 0.7
+    assert lesson["together"](pictures) == 0
+    assert math.isnan(lesson["together"](torch.nan * pictures))

@@ -43,6 +43,27 @@ def test_gram_is_covariance_and_mean_and_forgets_places(lesson):
     torch.testing.assert_close(lesson.gram(shuffled)[0], expected)
 
 
+def test_layers_are_what_the_convolution_found_before_the_relu(lesson):
+    found = lesson.look(pictures(1))
+    assert found[0].min() < 0
+    torch.testing.assert_close(found[1], found[0].relu())
+
+
+def test_a_plain_painting_gives_a_picture(lesson):
+    """Its covariance is zero, and a share of zero would be infinite."""
+    assert lesson.relative(torch.full((1, 2), 2.0), torch.zeros(1, 2)).item() == 8
+    plain = torch.full((1, 3, 48, 48), 0.5)
+    targets = {"colours": lesson.moments(plain)}
+    assert lesson.style_loss({"colours": pictures(1)}, targets).isfinite().all()
+
+
+def test_an_empty_mask_changes_nothing(lesson):
+    content, style = pictures(2).split(1)
+    mask = torch.zeros(1, 1, 48, 48)
+    made = lesson.repaint(content, style, [(48, 1)], statistics=lesson.inside(mask), mask=mask)
+    assert torch.equal(made, content)
+
+
 def test_total_variation_of_a_ramp(lesson):
     ramp = (0.1 * torch.arange(6.0)).expand(2, 3, 4, 6)
     torch.testing.assert_close(lesson.total_variation(ramp), torch.full((2,), 0.1))

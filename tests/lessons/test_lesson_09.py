@@ -99,7 +99,8 @@ def test_mean_intensity_knows_neither_place_nor_strength(lesson):
     blob[0, :, :4, :4] = blob[1, :, 4:, 4:] = 1
     blob[2] = 9 * blob[0] - 5 * blob[1]
     np.testing.assert_allclose(lesson["mean_intensity"](blob), 0.25)
-    assert lesson["mean_intensity"](torch.zeros(1, 8, 8)) == 0
+    np.testing.assert_allclose(lesson["mean_intensity"](1e-20 * blob), 0.25)
+    assert np.isnan(lesson["mean_intensity"](torch.zeros(1, 8, 8)))
 
 
 def test_share_on_animal_is_relevance_mass(lesson):
@@ -108,7 +109,8 @@ def test_share_on_animal_is_relevance_mass(lesson):
     lesson["masks"] = masks
     expected = cu.evaluation.relevance_mass(maps, masks).share
     np.testing.assert_allclose(lesson["share_on_animal"](maps), expected, rtol=1e-5)
-    np.testing.assert_allclose(lesson["share_on_animal"](0 * maps), 0)
+    np.testing.assert_allclose(lesson["share_on_animal"](1e-20 * maps), expected, rtol=1e-5)
+    assert np.isnan(lesson["share_on_animal"](0 * maps)).all()
 
 
 def confounded(effect: float, seed: int = 0):
@@ -131,6 +133,16 @@ def test_strata_take_a_confounder_away_and_leave_an_effect(lesson):
     adjusted, p = lesson["within_strata"](values, wrong, strata, n_resamples=499)
     assert adjusted == pytest.approx(-0.1, abs=0.03)
     assert p == 1 / 500
+
+
+def test_p_values_do_not_depend_on_the_scale_and_blank_maps_are_left_out(lesson):
+    values, wrong, strata = confounded(effect=0.02)
+    once, p = lesson["within_strata"](values, wrong, strata, n_resamples=99)
+    again, same = lesson["within_strata"](1e-14 * values, wrong, strata, n_resamples=99)
+    assert (1e14 * again, same) == (pytest.approx(once), p)
+    values = np.append(values, [np.nan] * 3)
+    wrong, strata = np.append(wrong, [True] * 3), np.append(strata, [0, 1, 2])
+    assert lesson["within_strata"](values, wrong, strata, n_resamples=99) == (once, p)
 
 
 def test_without_strata_it_is_the_ordinary_permutation_test(lesson):

@@ -41,6 +41,17 @@ def test_pipeline_agrees_with_the_course(lesson, tmp_path: Path):
     np.testing.assert_allclose(maps, same, atol=2e-3 * np.abs(same).max())
 
 
+def test_a_shard_of_bad_files_does_not_stop_the_run(lesson, tmp_path: Path):
+    paths = make_pictures(tmp_path / "in", 2)
+    bad = [tmp_path / "in" / name for name in ("x.png", "y.png")]
+    for path in bad:
+        path.write_text("no picture")
+    given = [*map(str, bad), *paths]
+    skipped, computed = lesson["pipeline"](tiny(), given, tmp_path / "out", size=2)
+    assert list(skipped) == [str(path) for path in bad]
+    assert computed == 1
+
+
 def test_the_key_follows_weights_pictures_and_their_order(lesson, tmp_path: Path):
     key, paths = lesson["key_of"], make_pictures(tmp_path / "in", 3)
     first = key(tiny(), paths)
@@ -95,6 +106,8 @@ def test_the_odd_one_is_the_most_unlike(lesson):
     found = lesson["unlike"](values)
     assert found.argmax() == 8
     assert found[8] > 0.5 > found[:8].max()
+    lesson["table"] = pd.DataFrame({"label": ["a"] * 8 + ["b"]})
+    assert np.isnan(lesson["unlike"](values)).tolist() == [False] * 8 + [True]
 
 
 def test_lead_of_maps_over_edges(lesson):

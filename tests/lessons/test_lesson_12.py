@@ -63,6 +63,14 @@ def test_occlusion_is_captums(lesson):
     torch.testing.assert_close(found, attr.Occlusion(ask).attribute(x, **shapes)[0, 0])
 
 
+@pytest.mark.parametrize(("height", "side", "stride"), [(16, 6, 4), (16, 5, 3), (12, 6, 4)])
+def test_occlusion_covers_every_pixel_as_captum_does(lesson, height, side, stride):
+    x, ask = normal(1, 3, height, 16), lesson["asker"](1)
+    found = lesson["occlusion"](ask, x, side, stride)
+    shapes = {"sliding_window_shapes": (3, side, side), "strides": (3, stride, stride)}
+    torch.testing.assert_close(found, attr.Occlusion(ask).attribute(x, **shapes)[0, 0])
+
+
 def test_ablation_is_captums(lesson, quarters):
     x, ask = normal(1, 3, 16, 16), lesson["asker"](1)
     found = lesson["ablation"](lesson["game"](ask, x, quarters, 0.5), 4)
