@@ -128,6 +128,25 @@ def test_climb_stops_when_the_file_is_sure(lesson, tiny, pictures, labels):
         lesson["climb"](pictures[:1], target, sure=0.9999, step=1e-4, most=1)
 
 
+def test_climb_leaves_a_picture_without_a_gradient_as_it_is(lesson, pictures, monkeypatch):
+    """A dead network; and a class whose probability rounds to zero, which has a gradient."""
+    monkeypatch.setitem(lesson, "model", lambda x: 0 * x.flatten(1)[:, :2])
+    found, _ = lesson["climb"](pictures[:1], 0, sure=0.5)
+    assert torch.equal(found, pictures[:1])
+    with pytest.raises(RuntimeError, match="not there"):
+        lesson["climb"](pictures[:1], 0, sure=0.6, most=2)
+    steep = torch.tensor([300.0, -300.0])
+    monkeypatch.setitem(lesson, "model", lambda x: (x.mean((1, 2, 3)) - 0.5)[:, None] * steep)
+    found, count = lesson["climb"](torch.full((1, 3, 8, 8), 0.1), 0, sure=0.4, step=2)
+    assert count > 0
+    assert found.min() > 0.4
+
+
+def test_no_file_holds_nan(lesson):
+    with pytest.raises(AssertionError, match="NaN"):
+        lesson["in_file"](torch.full((1, 3, 4, 4), torch.nan))
+
+
 def test_guess_names_the_likeliest_class(lesson, tiny, pictures, labels):
     name, probability = lesson["guess"](pictures[:1]).split(", ")
     assert name == "abcdef"[labels[0]]
@@ -223,6 +242,14 @@ def test_softplus_is_ten_times_as_sharp_as_its_input_is_spread(lesson):
     beta = 10 / z.std()
     torch.testing.assert_close(lesson["SoftReLU"]()(z), nn.functional.softplus(z, beta.item()))
     assert (lesson["SoftReLU"]()(z) - z.relu()).abs().max() < 0.07 * z.std()
+
+
+def test_softplus_takes_each_picture_by_itself_and_a_constant_layer_as_it_is(lesson):
+    z = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(2))
+    z[1] *= 100
+    soft = lesson["SoftReLU"]()
+    torch.testing.assert_close(soft(z), torch.cat([soft(z[:1]), soft(z[1:])]))
+    assert soft(torch.full((1, 3, 4, 4), 7.0)).allclose(torch.tensor(7.0))
 
 
 def test_explanation_is_moved_and_the_decision_stays(lesson, tiny, pictures, labels):
