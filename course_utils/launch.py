@@ -91,3 +91,9 @@ def _wheels() -> list[str]:
     url = json.loads(origin).get("url", "")
     folder = url2pathname(urlsplit(url).path.rpartition("/")[0])
     return ["--no-index", f"--find-links={folder}"] if url.endswith(".whl") else []
+
+
+if __name__ == "__main__":  # python -m course_utils.launch stamp OWNER/NAME, in a fork's checkout
+    if sys.argv[1:2] != ["stamp"]:
+        sys.exit("usage, in a fork: python -m course_utils.launch stamp [OWNER/NAME] [--ref TAG]")
+    sys.exit(subprocess.run([sys.executable, "-m", "tools.fork", *sys.argv[2:]]).returncode)

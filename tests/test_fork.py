@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def test_every_place_names_the_same_repository():
         named += re.findall(r"src=https://github\.com/([\w.-]+/[\w.-]+)/blob/(\w+)", text)
         named += [(n, ref) for n in re.findall(r"git\+https://github\.com/([\w.-]+/[\w-]+)", text)]
         assert named, f"{path.name} has no badges"
-        assert set(named) == {(slug, ref)}, f"run `python -m tools.fork {slug}`"
+        assert set(named) == {(slug, ref)}, f"run `python -m course_utils.launch stamp {slug}`"
 
 
 @pytest.fixture
@@ -69,3 +70,10 @@ def test_stamp_takes_the_git_remote(copied: Path):
     assert fork.stamp(root=copied) == "ada/explain"
     with pytest.raises(ValueError, match="not a slug"):
         fork.stamp("not a slug", root=copied)
+
+
+def test_the_command_that_the_instructors_page_names():
+    command = [sys.executable, "-m", "course_utils.launch", "stamp", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, cwd=fork.ROOT, check=True).stdout
+    assert "OWNER/NAME" in said
+    assert "--ref" in said

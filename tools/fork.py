@@ -1,4 +1,4 @@
-"""Name another repository, in a fork: ``python -m tools.fork [OWNER/NAME] [REF]``.
+"""Name another repository: ``python -m course_utils.launch stamp [OWNER/NAME] [--ref TAG]``.
 
 ``pyproject.toml`` names the repository once. Badges, first cells, pages and metadata repeat it;
 this renames all of them. Without OWNER/NAME it takes the git remote ``origin``; REF is the branch
@@ -7,6 +7,7 @@ or tag that badges open and first cells install.
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -82,7 +83,11 @@ def stamp(slug: str | None = None, ref: str = "main", root: Path = ROOT) -> str:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="stamp", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("slug", nargs="?", metavar="OWNER/NAME")
+    parser.add_argument("--ref", default="main", help="branch or tag (default: main)")
+    options = parser.parse_args()
     try:
-        print("named", stamp(*sys.argv[1:3]))
+        print("named", stamp(options.slug, options.ref))
     except ValueError as error:
         sys.exit(f"error: {error}")
