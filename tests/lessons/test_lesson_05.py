@@ -104,6 +104,29 @@ def test_a_destroyed_network_is_a_copy_with_other_numbers_in_these_blocks(lesson
     assert not torch.equal(other.classifier[1].weight, again.classifier[1].weight)
 
 
+def test_what_draws_random_weights_leaves_the_random_numbers_alone(lesson):
+    before = torch.get_rng_state()
+    lesson["destroyed"](["classifier.1"])
+    lesson["small"](nn.ReLU)
+    assert torch.equal(torch.get_rng_state(), before)
+    scenes, labels = torch.rand(40, 1, 16, 32), torch.arange(40) % 10
+    values = {"seen": slice(0, 30), "new": slice(30, 40), "x_new": scenes[30:], "scenes": scenes}
+    names = definitions("05", seed=0, left=labels, right=labels, **values)
+    before = torch.get_rng_state()
+    first, second = (names["pupil"]("", labels[:30], 1)[-1].weight for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_one_target_is_that_of_every_picture_and_two_of_three_are_refused(lesson, squeezenet):
+    images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    for method in (lesson["gradient"], lesson["grad_cam"]):
+        found = method(squeezenet, images, torch.tensor([5]))
+        torch.testing.assert_close(found, method(squeezenet, images, torch.tensor([5, 5, 5])))
+        with pytest.raises(IndexError, match="broadcast"):
+            method(squeezenet, images, torch.tensor([5, 7]))
+
+
 def test_five_maps_of_a_network(lesson, squeezenet):
     image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(2))
     maps = lesson["maps_of"](squeezenet, image, torch.tensor([9]))
@@ -122,6 +145,27 @@ def test_an_empty_map_is_like_nothing():
     maps = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     after = torch.stack([maps[0], -maps[1], torch.zeros(1, 8, 8)])
     np.testing.assert_allclose(lesson["survival"](maps, after), [1, -1, 0], atol=1e-12)
+
+
+def test_nan_is_not_taken_for_a_change():
+    from course_utils import evaluation
+
+    lesson = definitions("05", spearman=evaluation.spearman_similarity, seed=0, blocks=[])
+    maps = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    broken = maps.clone()
+    broken[0, 0, 3, 3] = torch.nan
+    with pytest.raises(AssertionError):
+        lesson["survival"](maps, broken)
+    lesson = definitions("05", on_ink=torch.ones(2, 1, 8, 8).bool(), seed=0, blocks=[])
+    assert np.isnan(lesson["inside"](maps, broken)).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("scale", [1e-35, 1e6])
+def test_density_of_a_batch_is_that_of_each_map_at_any_scale(lesson, scale):
+    maps = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * scale
+    maps[1] *= 5
+    found = lesson["density"](maps).abs().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(found, torch.ones(2))
 
 
 def test_density_has_mean_one_and_survives_an_empty_map(lesson):
