@@ -18,7 +18,7 @@ RULES = ("right", "middle", "α = u²", "Gauss-Legendre")
 
 @pytest.fixture(scope="module")
 def lesson() -> dict[str, Any]:
-    net = SimpleNamespace(model=random_weights("mobilenet_v3_large"))
+    net = SimpleNamespace(model=random_weights("mobilenet_v3_large"), caption="")
     return definitions("02", net=net, target=0, seed=0, picture=None)
 
 
@@ -49,6 +49,14 @@ def test_is_the_courses_on_the_named_network(lesson):
     settings = {"n_steps": 3, "method": "riemann_right", "fast": False, "progress": False}
     expected = cu.integrated_gradients(model, x, 5, baselines=baseline, **settings).attributions
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+def test_several_pictures_are_not_taken_for_one(lesson):
+    linear, x = nn.Linear(6, 3), normal(2, 6)
+    with pytest.raises(ValueError, match="too many values"):
+        lesson["integrated_gradients"](linear, x, 0 * x, 2, n_steps=1)
+    with pytest.raises(ValueError, match="map"):
+        lesson["show"]({"Two maps": normal(2, 3, 32, 32)}, "", image=torch.rand(3, 32, 32))
 
 
 # ---------------------------------------------------------------------------- rules
