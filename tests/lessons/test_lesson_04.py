@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from _lessons import definitions
@@ -27,6 +28,37 @@ def test_grad_cam_by_hooks_is_captums_and_leaves_no_hook(lesson):
     torch.testing.assert_close(ours, theirs.detach())
     torch.testing.assert_close(ours, cu.grad_cam(model, x, 2, layer, upsample=False))
     assert not layer._forward_hooks
+
+
+def test_grad_cam_by_hooks_takes_one_picture_and_leaves_the_network_alone(lesson):
+    torch.manual_seed(0)
+    model = lesson.custom_cnn().eval()
+    layer, x = model[-4], torch.randn(2, 3, 64, 64)
+    lesson.grad_cam_by_hooks(model, layer, x[:1], 2)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    with pytest.raises(ValueError, match="too many values"):
+        lesson.grad_cam_by_hooks(model, layer, x, 2)
+    with pytest.raises(IndexError):
+        lesson.grad_cam_by_hooks(model, layer, x[:1], 3)  # there is no such class
+    assert not layer._forward_hooks
+
+
+def test_training_a_pair_leaves_the_random_numbers_alone():
+    values = {"epochs": 1, "scale": ((0.5,) * 3, (0.5,) * 3), "body": torch.nn.Identity()}
+    train_pair = definitions("04", **values)["train_pair"]
+    images, labels = torch.zeros(186, 3, 16, 16).byte(), torch.arange(3).repeat(62)
+    means, before = torch.rand(186, 4), torch.get_rng_state()
+    weights = [train_pair(images, labels, means, 5)["Custom CNN"][0][-1].weight for _ in range(2)]
+    assert torch.equal(*weights)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_no_p_value_decides_nothing():
+    in_words = definitions("04", seed=0)["in_words"]
+    assert in_words(np.array([0.1]), 0.05) == "undecided"
+    assert in_words(np.array([np.nan, np.nan]), 0.05) == "undecided"
+    assert in_words(np.arange(1, 20), 0.05) == "more"
+    assert in_words(-np.arange(1, 20), 0.05) == "less"
 
 
 def test_class_maps_are_grad_cam_but_for_a_factor(lesson):
