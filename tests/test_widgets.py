@@ -1,5 +1,9 @@
 """Knobs, turned as a person would, without a front-end."""
 
+import datetime
+import io
+
+import captum.attr
 import numpy as np
 import pytest
 import torch
@@ -85,33 +89,129 @@ def test_knobs_are_sliders_menus_or_widgets(screen):
             widgets.explore(draw, photo=wrong)
 
 
-def test_integrated_gradients_can_be_explored(screen, monkeypatch, capsys, tmp_path):
-    network = cu.load_network("squeezenet1_1", device="cpu")
-    opened = []
-    kind = type(network.preprocess)
-    call = kind.__call__
-    monkeypatch.setattr(kind, "__call__", lambda self, x: opened.append(x) or call(self, x))
-    widgets.explore_integrated_gradients(network, "leafhopper", n_steps=2)
-    assert "leafhopper" in screen.static["text/plain"]
-    turned = {"guess": 2, "baseline": "black", "rule": "riemann_right", "steps": 5}
-    for number, (name, value) in enumerate(turned.items(), start=1):
-        screen.knobs[name].value = value
-        assert len(screen.redrawn) == number
-    photo = screen.knobs["photo"]
-    photo.value = "goose"
-    assert opened[-2:].count("goose") >= 1
-    paths = tmp_path / "mine.png", tmp_path / "broken.png"
-    Image.new("RGB", (40, 30), "navy").save(paths[0])
-    paths[1].write_bytes(b"not a picture")
-    for path in paths:  # typed, as a path or an address
-        photo.value = str(path)
-    assert opened.count(str(paths[0])) == 1
-    assert len(screen.redrawn) == len(turned) + 2  # the broken file is reported, in one line
-    assert "PhotoError" in capsys.readouterr().out.strip().splitlines()[-1]
+# --- any photograph, explained --------------------------------------------------------------------
+
+
+def upload(screen, **files):
+    """Upload as the front-end of this version of ipywidgets does."""
+    more = {"type": "image/png", "size": 1, "last_modified": datetime.datetime.now(datetime.UTC)}
+    rows = [{"name": f"{name}.png", "content": files[name], **more} for name in files]
+    if widgets.ipywidgets.__version__ < "8":
+        value = {row["name"]: {"metadata": {}, "content": row["content"]} for row in rows}
+    else:
+        value = tuple(row | {"content": memoryview(row["content"])} for row in rows)
+    screen.knobs["your own"].set_trait("value", value)
+
+
+def png(color="navy"):
+    Image.new("RGB", (40, 30), color).save(file := io.BytesIO(), "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def bench(screen, monkeypatch):
+    """Open the widget on SqueezeNet; `screen.computed` lists what was computed."""
+    screen.computed = []
+    attribute = widgets._Explainer._attribute
+
+    def noted(self, *words, **more):
+        screen.computed.append(words + tuple(more.values()))
+        return attribute(self, *words, **more)
+
+    monkeypatch.setattr(widgets._Explainer, "_attribute", noted)
+    widgets.explain_photograph("leafhopper", method="Saliency", n_steps=2)
+    return screen
+
+
+def test_a_photograph_is_explained_by_every_method(bench):
+    assert "leafhopper" in bench.static["text/plain"]
+    knobs, offered = bench.knobs, {"baseline", "layer", "steps"}
+    used = {"Integrated Gradients": {"baseline", "steps"}, "DeepLift": {"baseline"},
+            "Occlusion": {"baseline"}, "Grad-CAM": {"layer"}}  # fmt: skip
+    for number, method in enumerate(knobs["method"].options[1:], start=1):
+        knobs["method"].value = method
+        assert len(bench.redrawn) == number, "one turn, one figure"
+        assert method in bench.redrawn[-1]
+        shown = {name for name in offered if knobs[name].layout.display != "none"}
+        assert shown == used.get(method, set())
+    assert number == 6
+    for name in ("layer", "baseline", "steps"):  # of the last method: two of them are not its own
+        knobs[name].value = knobs[name].options[-1]
+    assert len(bench.computed) == 8, "what the method does not use is not computed again"
+    knobs["method"].value = "Saliency"
+    assert len(bench.computed) == 8, "what was computed is kept"
+
+
+def test_class_network_and_photograph_go_together(bench, capsys):
+    knobs = bench.knobs
+    first, second = [label for label, _ in knobs["class"].options[:2]]
+    assert "%" in first
+    knobs["class"].value = 1
+    assert f"Why “{second.rpartition(',')[0]}”?" in bench.redrawn[-1]
+    layers = knobs["layer"].options
+    knobs["network"].value = "EfficientNet-Lite0"
+    assert knobs["class"].value == 0, "another network has other guesses"
+    assert knobs["layer"].options != layers
+    assert len(bench.redrawn) == 2
+    knobs["or by name"].value = "tabby"
+    assert "Why “tabby”?" in bench.redrawn[-1]
+    knobs["photo"].value = "goose"
+    assert "Why “tabby”?" in bench.redrawn[-1], "a class that was named stays"
+    knobs["or by name"].value = "no such animal"
+    assert "no such animal" in capsys.readouterr().out
+    knobs["class"].value = 2
+    assert knobs["or by name"].value == ""
+    assert len(bench.redrawn) == 5
+    knobs["or by name"].value = "134"  # one of two cranes
+    assert "Why “crane" in bench.redrawn[-1]
+    knobs["method"].value = "Guided Backprop"
+    assert "has no nn.ReLU" in capsys.readouterr().out
+    assert len(set(bench.computed)) == len(bench.computed)
+
+
+def test_a_broken_upload_gets_a_sentence_and_nothing_is_lost(bench):
+    knobs, photo = bench.knobs, bench.knobs["photo"]
+    upload(bench, mine=png())
+    assert photo.value.endswith("mine.png")
+    assert len(bench.redrawn) == 1
+    upload(bench, broken=b"<b>not a picture")
+    assert "broken.png" in knobs[""].value
+    assert "<b>" not in knobs[""].value
+    assert photo.value.endswith("mine.png")
+    assert len(bench.redrawn) == 1
+    upload(bench, mine=png("red"))
+    assert knobs[""].value == ""
+    assert [name.rpartition(" ")[2] for name in photo.options[:3]] == ["mine.png"] * 2 + [
+        "leafhopper"
+    ]
+    assert len(bench.computed) == 3
     assert torch.is_grad_enabled()
 
 
-def test_a_picture_of_ones_own_is_among_the_photographs(screen):
-    network = cu.load_network("squeezenet1_1", device="cpu")
-    widgets.explore_integrated_gradients(network, Image.new("RGB", (40, 30), "navy"), n_steps=1)
-    assert screen.knobs["photo"].value == "your photograph"
+def test_maps_are_the_libraries(screen):
+    name, photo = "SqueezeNet 1.1", "leafhopper"
+    explainer = widgets._Explainer(photo, cu.load_network("squeezenet1_1"), "Occlusion", 2)
+    x, ranks, _ = explainer.look(name, photo)
+    target, net = ranks[0].index, explainer.load(name)
+    window = {"sliding_window_shapes": (3, 28, 28), "strides": (3, 28, 28)}
+    theirs = captum.attr.Occlusion(net.model).attribute(
+        x, target=target, baselines=widgets._BASELINES["black"](net, x), **window
+    )
+    ours, _ = explainer.attribute(name, photo, "Occlusion", target, baseline="black")
+    torch.testing.assert_close(ours, theirs[0, 0, ::28, ::28], atol=1e-3, rtol=1e-3)
+    theirs = captum.attr.InputXGradient(net.model).attribute(x.requires_grad_(), target)
+    ours, _ = explainer.attribute(name, photo, "Gradient × input", target)
+    torch.testing.assert_close(ours, theirs.detach()[0].sum(0))
+
+
+def test_what_to_start_with(screen, tmp_path):
+    (tmp_path / "mine.png").write_bytes(png())
+    network = cu.load_network("efficientnet_lite0", device="cpu")
+    for photo in (Image.new("RGB", (40, 30), "navy"), str(tmp_path / "mine.png"), png()):
+        widgets.explain_photograph(photo, network, method="Grad-CAM")
+        assert screen.knobs["photo"].value == "your photograph"
+        assert screen.knobs["network"].value == "EfficientNet-Lite0"
+    with pytest.raises(ValueError, match="Grad-CAM"):
+        widgets.explain_photograph(method="grad-cam")
+    with pytest.raises(cu.PhotoError):
+        widgets.explain_photograph(b"not a picture")
