@@ -372,7 +372,8 @@ def _work(run: Any, shards: list, threads: int, workers: int, scheduler: str | N
 def _finish(out: Path, about: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str, Any]:
     """Remove what does not belong to this run, and write the manifest."""
     wanted = {out / file for entry in entries for file in (entry["file"], *entry["files"])}
-    for path in {*out.glob("shards/*"), *out.glob("figures/*"), *out.glob("sheets/*")} - wanted:
+    patterns = "shards/*", "figures/*", "sheets/*", ".*.part"
+    for path in {path for pattern in patterns for path in out.glob(pattern)} - wanted:
         path.unlink()
     manifest = about | {
         "finished": True, "explained": sum(entry["rows"] for entry in entries),
