@@ -43,24 +43,32 @@ def guided_backprop(model, images, targets):
 """,
     },
     "05.2": {
-        "a loop with corrcoef": """
+        "pixels counted one by one": """
+def ranks(maps):
+    maps = maps.flatten(1)
+    below = (maps[:, :, None] > maps[:, None, :]).sum(dim=2)
+    equal = (maps[:, :, None] == maps[:, None, :]).sum(dim=2) - 1
+    return below + equal / 2
+
+
 def rank_correlation(first, second):
     found = []
-    for a, b in zip(first, second):
-        if a.max() == a.min() or b.max() == b.min():
-            found.append(torch.tensor(0.0))
-            continue
-        ranks = torch.stack([m.flatten().argsort().argsort().float() for m in (a, b)])
-        found.append(torch.corrcoef(ranks)[0, 1])
+    for a, b in zip(ranks(first), ranks(second)):
+        blank = a.max() == a.min() or b.max() == b.min()
+        found.append(torch.tensor(0.0) if blank else torch.corrcoef(torch.stack([a, b]))[0, 1])
     return torch.stack(found)
 """,
-        "squared differences": """
+        "counts of unique values": """
+def rank_of(one_map):
+    _, place, counts = one_map.flatten().unique(return_inverse=True, return_counts=True)
+    return (counts.cumsum(0) - (counts - 1) / 2)[place].double()
+
+
 def rank_correlation(first, second):
-    a, b = first.flatten(1), second.flatten(1)
-    n = a.shape[1]
-    d = (a.argsort(1).argsort(1) - b.argsort(1).argsort(1)).double()
-    r = 1 - 6 * (d**2).sum(1) / (n * (n**2 - 1))
-    return torch.where((a.std(1) > 0) & (b.std(1) > 0), r, 0.0)
+    a, b = (torch.stack([rank_of(m) for m in maps]) for maps in (first, second))
+    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
+    r = (a * b).mean(1) / (a.std(1, correction=0) * b.std(1, correction=0))
+    return torch.nan_to_num(r)
 """,
     },
     "05.3": {
@@ -194,11 +202,13 @@ def rank_correlation(first, second):
     a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
     return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
 """,
-        "blank maps get ranks": """
+        "equal pixels in any order": """
 def rank_correlation(first, second):
-    a, b = (m.flatten(1).argsort(dim=1, stable=True).argsort(1).float() for m in (first, second))
+    flat = [m.flatten(1) for m in (first, second)]
+    a, b = (m.argsort(dim=1, stable=True).argsort(1).float() for m in flat)
     a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
-    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+    r = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+    return torch.where((flat[0].std(1) > 0) & (flat[1].std(1) > 0), r, 0.0)
 """,
         "one number for all": """
 def rank_correlation(first, second):
