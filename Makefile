@@ -18,11 +18,11 @@ endif
 unexport PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE MPLBACKEND
 
 .DEFAULT_GOAL := help
-.PHONY: help settings run site lab outputs verdicts lesson test check lint bench clean lock grade grade-demo course wheelhouse
+.PHONY: help settings run site lab outputs verdicts lesson test check lint bench clean lock grade grade-demo course wheelhouse scoreboard
 
 help:
 	@echo "make run | lab | test | check | lesson LESSON=04 | lint | bench | outputs | verdicts | site | clean | lock"; \
-	echo "make grade FROM=folder | grade-demo | course DIR=folder | wheelhouse"
+	echo "make grade FROM=folder | grade-demo | course DIR=folder | wheelhouse | scoreboard"
 
 # A mistyped lesson, profile or COURSE_… variable is refused before anything is installed.
 settings:
@@ -38,6 +38,8 @@ outputs: settings $(INSTALLED)   # execute in the standard profile, store the ou
 	$(PY) -m tools.lessons outputs $(LESSONS)
 verdicts: settings $(INSTALLED)  # do the verdicts hold for three seeds, and for two threads?
 	$(PY) -m tools.lessons verdicts $(LESSONS)
+scoreboard: $(INSTALLED)         # methods and metrics against the exact truth; stop it and go on any time
+	OMP_NUM_THREADS=1 $(PY) -m scoreboard
 lesson: settings $(INSTALLED)    # LESSON=04: its rules, style, tests, and an execution
 	$(PY) -m tools.lessons lesson $(LESSONS)
 lab: settings $(INSTALLED)

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 import course_scenes
+import scoreboard
 from course_utils.evaluation import shapley_interactions, shapley_values
-from scoreboard import networks, parts, subjects, tables
+from scoreboard import networks, parts, run, subjects, tables, train
 from scoreboard.methods import Differences
 
 
@@ -176,6 +177,14 @@ def test_rendered_game_of_a_network_that_looks_at_the_heads_place(games: list[pa
     assert truth.plays[background] > 0.5
 
 
+def test_share_that_single_parts_and_pairs_explain():
+    bits = np.arange(16)[:, None] >> np.arange(4) & 1
+    assert subjects.explained_share(bits @ [1.0, -2, 3, 0.5], 1) == pytest.approx(1)
+    product = (bits[:, 0] * bits[:, 1]).astype(float)
+    assert subjects.explained_share(product, 1) == pytest.approx(2 / 3)
+    assert subjects.explained_share(product, 2) == pytest.approx(1)
+
+
 def test_background_stays_is_the_half_with_background(games: list[parts.Game]):
     values = np.random.default_rng(0).normal(size=len(games[0].pictures))
     truth = subjects.Truth(values, values)
@@ -199,7 +208,7 @@ def test_folded_network_is_the_trained_one():
     images = torch.randn(2, 3, 64, 64)
     expected = model.eval()(images)
     torch.testing.assert_close(
-        networks._without_batch_norm(model)(images), expected, atol=2e-3, rtol=2e-3
+        train._without_batch_norm(model)(images), expected, atol=2e-3, rtol=2e-3
     )
 
 
@@ -263,10 +272,73 @@ def test_detection_of_a_planted_cue():
             rows["animals", regime, seed] = pd.DataFrame(
                 {
                     "method": np.repeat(["finds", "misses"], 30),
-                    "scene": np.tile(range(30), 2), "share": shares,
+                    "scene": np.tile(range(30), 2), "share": shares, "magnitude": abs(shares),
                     "family": "animals", "regime": regime, "seed": seed,
                 }
             )  # fmt: skip
     found = tables.cue_table(rows).set_index("method")
     assert found.loc["finds", "low"] > 0.95
     assert found.loc["misses", "low"] < 0.5 < found.loc["misses", "high"]
+
+
+# ---------------------------------------------------------------------------- the command
+
+
+def test_finished_pieces_are_not_computed_again(monkeypatch, tmp_path):
+    calls: list[int] = []
+
+    def measured(*_: object) -> pd.DataFrame:
+        calls.append(1)
+        return pd.DataFrame({"share": [0.5]})
+
+    monkeypatch.setattr(run, "BUILD", tmp_path)
+    monkeypatch.setattr(run, "load_subject", lambda *_: None)
+    monkeypatch.setattr(run, "games_of", lambda *_, **__: [])
+    monkeypatch.setattr(run, "measure_cue", measured)
+    piece = run.Piece("cue", "animals", "complete", 0, 3)
+    first, second = run.compute(piece, 3), run.compute(piece, 3)
+    assert first == second
+    assert calls == [1]
+    assert [*first.parent.iterdir()] == [first]
+
+
+def test_what_a_piece_depends_on_is_in_its_name(monkeypatch, tmp_path):
+    piece = run.Piece("cue", "animals", "complete", 0, 3)
+    (tmp_path / "mine.py").write_text("")
+    known = {piece.path(), piece._replace(scenes=4).path(), piece.path(tmp_path / "mine.py")}
+    assert piece.path() in known
+    digests = networks.digests()
+    monkeypatch.setattr(run.networks, "digests", lambda: dict.fromkeys(digests, "changed"))
+    known.add(piece.path())
+    monkeypatch.setattr(run, "version", lambda _: "0.0")
+    known.add(piece.path())
+    assert len(known) == 5
+
+
+def test_a_piece_that_fails_leaves_no_file(monkeypatch, tmp_path):
+    def stopped(path):
+        path.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run._write(tmp_path / "piece.parquet", stopped)
+    assert not (tmp_path / "piece.parquet").exists()
+
+
+def test_every_network_of_the_tables_is_a_piece():
+    work = run.pieces()
+    assert len(set(work)) == len(work)
+    for family in ("animals", "smoking"):
+        for regime in ("complete", "incomplete"):
+            assert {w[3] for w in work if w[:3] == ("methods", family, regime)} == {0, 1, 2}
+
+
+def test_tables_are_stored_with_how_they_were_made(tmp_path):
+    table = pd.DataFrame({"method": ["DeepLift", "random"], "value": [0.5, 0.0]})
+    path = tmp_path / "board.parquet"
+    run.save({"methods": table, "cue": table.assign(low=0.1)}, path, {"command": "make scoreboard"})
+    found, about = scoreboard.load_scoreboard(path)
+    assert set(found) == {"methods", "cue"}
+    assert list(found["methods"]["value"]) == [0.5, 0.0]
+    assert "low" not in found["methods"]
+    assert about == {"command": "make scoreboard"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -179,3 +180,119 @@ def test_insertion_is_deletion_from_the_other_end(case: dict):
     )  # fmt: skip
     np.testing.assert_allclose(curve.scores[:, ::-1], deleted.scores, atol=1e-5)
     np.testing.assert_allclose(inserted, curve.area, atol=0.02)
+
+
+# ---------------------------------------------------------------------------- other libraries
+
+
+def small_network(channels: int = 3) -> nn.Module:
+    torch.manual_seed(0)
+    head = nn.Linear(8 * 14 * 14, 2)
+    model = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.ReLU(), nn.Flatten(), head)
+    return model.requires_grad_(False).eval()
+
+
+def test_infidelity_is_captums(case: dict):
+    from captum.metrics import infidelity
+
+    model, maps = small_network(), planted(case)["random"]
+    squares: list[torch.Tensor] = []
+    hook = model.register_forward_pre_hook(lambda _, given: squares.append(given[0]))
+    found = METRICS["infidelity"](maps, **{**case, "model": model})
+    hook.remove()
+    squares = [one for one in squares if (one == 0).any()]  # what is covered is exactly zero
+    covered = torch.stack(squares, dim=1).flatten(0, 1)
+    inside = (covered == 0).all(1, keepdim=True).float()
+
+    def perturb(inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.cat([inside, 0 * inside, 0 * inside], dim=1), covered
+
+    attributions = torch.from_numpy(maps).float()[:, None] * torch.tensor([1, 0, 0])[:, None, None]
+    expected = infidelity(
+        model, perturb, case["images"], attributions, target=case["target"],
+        n_perturb_samples=len(squares), normalize=True,
+    )  # fmt: skip
+    score = ev.interventions.class_scores
+    repeated = case["target"].repeat_interleave(len(squares))
+    falls = score(model, case["images"], case["target"])[:, None] - score(
+        model, covered, repeated
+    ).reshape(6, -1)
+    np.testing.assert_allclose(found, expected.numpy() / (falls**2).mean(1), rtol=1e-3)
+
+
+def test_max_sensitivity_is_captums(case: dict):
+    from captum.metrics import sensitivity_max
+
+    from scoreboard.metrics import _noisy
+
+    model, explain = small_network(), case["explain"]
+    mine = {**case, "model": model}
+    noisy = torch.stack(_noisy(SimpleNamespace(images=case["images"], seed=0)), dim=1)
+
+    @torch.enable_grad()
+    def explanation(inputs: tuple[torch.Tensor], target: torch.Tensor) -> tuple[torch.Tensor]:
+        images = inputs[0] if isinstance(inputs, tuple) else inputs
+        return (torch.from_numpy(explain(model, images, target)),)
+
+    expected = sensitivity_max(
+        explanation, case["images"], lambda _: noisy.flatten(0, 1),
+        n_perturb_samples=noisy.shape[1], target=case["target"],
+    )  # fmt: skip
+    maps = explain(model, case["images"], case["target"])
+    found = METRICS["max-sensitivity"](maps, **mine)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4)
+
+
+def quantus_or_skip():
+    return pytest.importorskip("quantus", reason="no Quantus to compare with", exc_type=ImportError)
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("relevance mass", "RelevanceMassAccuracy"),
+        ("rank accuracy", "RelevanceRankAccuracy"),
+        ("pointing game", "PointingGame"),
+        ("sparseness", "Sparseness"),
+        ("complexity", "Complexity"),
+    ],
+)
+def test_metric_is_quantus(name: str, theirs: str, case: dict):
+    quantus = pytest.importorskip(
+        "quantus", reason="Quantus, which it is compared with, is not here"
+    )
+    maps = planted(case)["random"]
+    metric = getattr(quantus, theirs)(
+        abs=True, normalise=False, disable_warnings=True, display_progressbar=False
+    )
+    expected = metric(
+        model=small_network(),
+        x_batch=case["images"].numpy(),
+        y_batch=case["target"].numpy(),
+        a_batch=maps[:, None],
+        s_batch=case["masks"][:, None],
+    )
+    np.testing.assert_allclose(METRICS[name](maps, **case), np.array(expected, float), atol=1e-6)
+
+
+def test_deletion_is_the_pixel_flipping_of_quantus(case: dict):
+    quantus = pytest.importorskip(
+        "quantus", reason="Quantus, which it is compared with, is not here"
+    )
+    # of one channel: Quantus flips channel by channel
+    model, maps, grey = small_network(1), planted(case)["random"], case["images"][:, :1]
+    metric = quantus.PixelFlipping(
+        features_in_step=32, perturb_baseline=0.0, normalise=False, disable_warnings=True
+    )
+    expected = metric(
+        model=model,
+        x_batch=grey.numpy(),
+        y_batch=case["target"].numpy(),
+        a_batch=maps[:, None],
+        softmax=False,
+    )
+    shares = np.linspace(0, 1, 9)
+    found = ev.deletion_curve(
+        model, grey, maps, case["target"], fill=0.0, score="logit", fractions=shares
+    )
+    np.testing.assert_allclose(found.scores[:, 1:], np.array(expected), atol=1e-5)

@@ -179,7 +179,8 @@ def commands(name: str, python: Path | str, selection: str = "") -> list[list[st
     Parameters
     ----------
     name
-        ``run``, ``site``, ``outputs``, ``verdicts``, ``lab``, ``lint``, ``check``, ``bench``.
+        ``run``, ``site``, ``outputs``, ``verdicts``, ``lab``, ``lint``, ``check``, ``bench``,
+        ``scoreboard``.
     python
         The interpreter that has the course's packages.
     selection
@@ -193,6 +194,7 @@ def commands(name: str, python: Path | str, selection: str = "") -> list[list[st
         "lint": [["ruff", "check"], ["ruff", "format", "--check"], ["codespell_lib"]],
         "check": [[*UNIT_TESTS, "-m", "not slow"]],
         "bench": [["tests.benchmarks"]],
+        "scoreboard": [["scoreboard"]],
     }
     return [[str(python), "-m", *line] for line in lines[name]]
 
@@ -255,7 +257,17 @@ OWN: dict[str, Callable[..., int]] = {"test": test, "clean": clean}
 def main(arguments: Sequence[str]) -> int:
     """Run one command; return its exit status."""
     name, *rest = arguments or ["help"]
-    known = (*LESSON_TASKS, "lab", "lint", "check", "bench", *OWN, "install", "settings")
+    known = (
+        *LESSON_TASKS,
+        "lab",
+        "lint",
+        "check",
+        "bench",
+        "scoreboard",
+        *OWN,
+        "install",
+        "settings",
+    )
     if name not in known:
         print(f"{__doc__}\nCOMMAND is one of: {', '.join(known)}\nAlso: LESSONS, PROFILE, HERE=1.")
         return 2
@@ -272,7 +284,9 @@ def main(arguments: Sequence[str]) -> int:
         python = Path(sys.executable) if here else install(venv)
         if name == "install":
             return 0
-        environment = clean_environment(**({"OMP_NUM_THREADS": "1"} if name == "check" else {}))
+        environment = clean_environment(
+            **({"OMP_NUM_THREADS": "1"} if name in ("check", "scoreboard") else {})
+        )
         lines = commands(name, python, os.environ.get("LESSONS", ""))
         return max(subprocess.call(line, cwd=ROOT, env=environment) for line in lines)
     except TaskError as error:

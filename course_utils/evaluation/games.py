@@ -142,7 +142,9 @@ def part_agreement(
     size, length = np.linalg.norm(found), np.linalg.norm(truth)
     if len(truth) < 2 or np.ptp(truth) == 0 or not np.isfinite(found).all():
         return Agreement(np.nan, np.nan, np.nan, gap)
-    tau = stats.kendalltau(found, truth).statistic if np.ptp(found) > 1e-12 * size else 0.0
+    order = np.sign([found[:, None] - found, truth[:, None] - truth])
+    ties = np.sqrt(np.square(order).sum((1, 2)).prod())
+    tau = order.prod(0).sum() / ties if np.ptp(found) > 1e-12 * size else 0.0
     cosine = np.clip(found @ truth / (size * length), 0, 1) if size else 0.0
     wrong = np.abs(truth[found * truth < 0]).sum() / np.abs(truth).sum()
     return Agreement(float(tau), float(np.sqrt(1 - cosine**2)), float(wrong), float(gap))

@@ -3,22 +3,26 @@
 - `parts`: a scene as a game, every subset of its parts rendered
 - `networks`: small networks, trained here; `subjects`: what is explained, and the truth about it
 - `methods`: explanation methods; `metrics`: popular metrics of them, with what fools each
-- `measure`: what comes out; `tables`: intervals
+- `measure`: what comes out; `tables`: intervals; `run`: all of it; `page`: the site's page
 - ``python -m scoreboard`` makes ``data/scoreboard.parquet`` of it
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from course_utils.assets import course_file
+
+from .measure import cue_task
 from .methods import METHODS, Task, method
 from .metrics import METRICS, Metric
 from .parts import Game, board_scenes, render_games
-from .subjects import Subject, find_truth, load_subject, part_sums
+from .subjects import Subject, explained_share, find_truth, load_subject, part_sums, visible
 
 __all__ = [
     "METHODS",
@@ -28,6 +32,8 @@ __all__ = [
     "Subject",
     "Task",
     "board_scenes",
+    "cue_task",
+    "explained_share",
     "find_truth",
     "load_scoreboard",
     "load_subject",
@@ -35,13 +41,13 @@ __all__ = [
     "part_sums",
     "render_games",
     "score",
+    "visible",
 ]  # fmt: skip
 
 
 def load_scoreboard(path: Path | None = None) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Read the stored tables ("methods", "metrics", "cue", "scenes"), and how they were made."""
-    path = Path(__file__).resolve().parents[1] / "scoreboard.parquet" if path is None else path
-    rows = pd.read_parquet(path)
+    """Read the stored tables: methods, metrics, scores, cue, scenes; and how they were made."""
+    rows = pd.read_parquet(course_file("scoreboard.parquet") if path is None else path)
     tables = {
         str(name): table.dropna(axis=1, how="all").drop(columns="table").reset_index(drop=True)
         for name, table in rows.groupby("table", observed=True)
@@ -50,9 +56,17 @@ def load_scoreboard(path: Path | None = None) -> tuple[dict[str, pd.DataFrame], 
 
 
 def score(
-    *names: str, family: str = "animals", regime: str = "complete", scenes: int = 12
+    *names: str, games: Sequence[Game], regime: str = "complete"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Put methods, by name, into both tables, on a few scenes and two networks.
+
+    Parameters
+    ----------
+    *names : str
+        Of `METHODS`.
+    games : sequence of Game
+        Of one family.
+    regime : str
 
     Returns
     -------
@@ -62,7 +76,7 @@ def score(
     from .measure import measure_methods, measure_metrics, methods_of
     from .tables import gain_table, method_table, scene_table
 
-    chosen, games = methods_of(names), render_games(board_scenes(family, scenes), workers=1)
+    chosen, family = methods_of(names), games[0].scene.family
     subjects = [load_subject(family, regime, seed) for seed in (0, 1)]
     parts = {
         (family, regime, subject.seed): measure_methods(subject, games, chosen)

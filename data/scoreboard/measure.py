@@ -18,7 +18,6 @@ import torch
 
 from course_scenes import classes
 from course_scenes.shortcuts import WATERMARK, stamp
-from course_utils.evaluation import part_agreement
 
 from .methods import METHODS, Method, Task
 from .metrics import METRICS
@@ -28,7 +27,6 @@ from .subjects import Subject, Truth, find_truth, part_sums, subject_of, visible
 
 #: Two games: the background is a player, or always there.
 GAMES = ("plays", "stays")
-MODES = ("signed", "absolute")
 #: Methods that are no maps: what they give to a part comes from the parts themselves.
 REFERENCES = {
     "Shapley, parts covered": lambda truth: _shapley_covered(truth),
@@ -39,7 +37,7 @@ REFERENCES = {
 UNTRAINED = ("saliency", "IG, grey", "guided backprop", "Grad-CAM")
 #: Metrics that explain again, fourteen maps for each; and methods for which that takes too long.
 AGAIN = ("max-sensitivity", "parameter randomisation", "smooth parameter randomisation")
-TOO_SLOW = ("LIME", "RISE")
+TOO_SLOW = ("LIME", "KernelSHAP", "RISE")
 #: Shares of noise that maps are spoiled with, to see whether a metric notices.
 SPOILED = (0.25, 0.5, 0.75, 1.0)
 
@@ -154,40 +152,6 @@ def _part_rows(
     )
 
 
-def agreements(parts: pd.DataFrame, truth: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Compare the parts of maps with the truth, scene by scene.
-
-    Parameters
-    ----------
-    parts : DataFrame
-        Of one network, from `measure_methods`.
-    truth : DataFrame, optional
-        Of another network, to compare with that one's truth. Default: its own.
-
-    Returns
-    -------
-    DataFrame
-        One row per scene, method, game and mode, with the fields of `Agreement`.
-    """
-    source, rows = parts if truth is None else truth, []
-    known = {
-        key: table for key, table in source.groupby(["method", "scene"]) if key[0][:5] == "truth"
-    }
-    for (name, scene), found in parts.groupby(["method", "scene"], sort=False):
-        if name.startswith("truth"):
-            continue
-        for game in GAMES:
-            exact = known[f"truth, {game}", scene]["signed"].to_numpy()
-            inside = np.isfinite(exact)
-            ranked = found["visible"].to_numpy()[inside]
-            for mode in MODES:
-                sums = found[mode].to_numpy()[inside]
-                values = part_agreement(sums, exact[inside], ranked, absolute=mode == "absolute")
-                rows.append((name, scene, game, mode, *values))
-    names = ["method", "scene", "game", "mode", "tau", "scale_error", "wrong_signs"]
-    return pd.DataFrame(rows, columns=[*names, "completeness_gap"])
-
-
 def measure_metrics(
     subject: Subject,
     games: Sequence[Game],
@@ -225,10 +189,10 @@ def _maps_and_spoiled(
     task: Task, methods: Sequence[Method], seed: int
 ) -> Iterator[tuple[Method, np.ndarray]]:
     for method in methods:
-        yield method, _usual(method, task)
+        yield method, method.shown(task)
     for share in SPOILED:
         spoiled = Method(f"spoiled {share}", "control", _spoiler(share, seed))
-        yield spoiled, _usual(spoiled, task)
+        yield spoiled, spoiled.shown(task)
 
 
 def _spoiler(share: float, seed: int) -> Any:
@@ -242,11 +206,6 @@ def _spoiler(share: float, seed: int) -> Any:
     return spoil
 
 
-def _usual(method: Method, task: Task) -> np.ndarray:
-    maps = method(task)
-    return np.abs(maps) if method.usual == "absolute" else maps
-
-
 def _case(
     task: Task, games: Sequence[Game], truths: Sequence[Truth], method: Method
 ) -> dict[str, Any]:
@@ -255,7 +214,7 @@ def _case(
         name = next(name for name, part in task.model.named_modules() if part is task.layer)
         layer = model.get_submodule(name)
         changed = dataclasses.replace(task, model=model, images=images, target=target, layer=layer)
-        return _usual(method, changed)
+        return method.shown(changed)
 
     seen = [visible(game) for game in games]
     return {
@@ -269,6 +228,30 @@ def _case(
     }
 
 
+def cue_task(
+    subject: Subject, games: Sequence[Game], *, seed: int = 0
+) -> tuple[Task, np.ndarray, np.ndarray]:
+    """Stamp the tag on every picture, and ask why the network says what the tag stands for.
+
+    Returns
+    -------
+    (Task, ndarray (N, H, W) of bool, ndarray (N,))
+        Where the tag is, and by how much the score falls when it is taken away again.
+    """
+    plain = np.stack([game.picture for game in games])
+    tagged = stamp(plain, np.zeros(plain.shape[:3], np.uint8), np.ones(len(plain), bool), seed)
+    label = classes(subject.family).index(TAGGED)
+    task = dataclasses.replace(
+        subject.task(games),
+        images=subject.inputs(tagged.images),
+        pictures=tagged.images,
+        target=subject.targets(tagged.images, [label] * len(games)),
+    )
+    with torch.no_grad():
+        fall = task.score(task.images) - task.score(subject.inputs(plain))
+    return task, tagged.masks == WATERMARK, fall.numpy()
+
+
 def measure_cue(
     subject: Subject, games: Sequence[Game], methods: Sequence[Method], *, seed: int = 0
 ) -> pd.DataFrame:
@@ -279,27 +262,17 @@ def measure_cue(
     Returns
     -------
     DataFrame
-        Columns: family, regime, seed, method, scene, share (of the map's magnitude, with the sign
-        of its sum over the tag). The method "tag removed" is the intervention: by how much the
-        score falls.
+        Columns: family, regime, seed, method, scene; share: of the map as it is usually shown, its
+        sum over the tag as a share of its magnitude everywhere; magnitude: the same without signs.
+        The method "tag removed" is the intervention: by how much the score falls.
     """
-    plain = np.stack([game.picture for game in games])
-    tagged = stamp(plain, np.zeros(plain.shape[:3], np.uint8), np.ones(len(plain), bool), seed)
-    place = tagged.masks == WATERMARK
-    label = classes(subject.family).index(TAGGED)
-    task = dataclasses.replace(
-        subject.task(games),
-        images=subject.inputs(tagged.images),
-        pictures=tagged.images,
-        target=subject.targets(tagged.images, [label] * len(games)),
-    )
-    with torch.no_grad():
-        fall = task.score(task.images) - task.score(subject.inputs(plain))
-    rows = [("tag removed", scene, float(value)) for scene, value in enumerate(fall)]
+    task, place, fall = cue_task(subject, games, seed=seed)
+    rows = [("tag removed", scene, value, abs(value)) for scene, value in enumerate(fall)]
     for method, maps, _, _ in explain(subject, task, methods):
-        maps = np.abs(maps) if method.usual == "absolute" else maps
-        total = np.abs(maps).sum((1, 2))
-        share = (maps * place).sum((1, 2)) / np.where(total > 0, total, np.nan)
-        rows += [(method.name, scene, value) for scene, value in enumerate(share)]
-    table = pd.DataFrame(rows, columns=["method", "scene", "share"])
+        sizes = np.abs(maps)
+        maps = sizes if method.usual == "absolute" else maps
+        total = np.where(sizes.any((1, 2)), sizes.sum((1, 2)), np.nan)
+        shares = [(one * place).sum((1, 2)) / total for one in (maps, sizes)]
+        rows += [(method.name, scene, *pair) for scene, pair in enumerate(np.transpose(shares))]
+    table = pd.DataFrame(rows, columns=["method", "scene", "share", "magnitude"])
     return table.assign(family=subject.family, regime=subject.regime, seed=subject.seed)

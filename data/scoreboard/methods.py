@@ -32,7 +32,8 @@ from torch import Tensor, nn
 import course_utils as cu
 
 Kind = Literal["gradients", "path", "rules", "grid", "perturbation", "control"]
-STEPS, NOISY, NOISE, SAMPLES, MASKS = 24, 16, 0.4, 160, 320
+#: Steps of paths; noisy copies, their noise; samples of LIME and KernelSHAP; masks of RISE.
+STEPS, NOISY, NOISE, SAMPLES, MASKS = 24, 16, 0.4, 120, 240
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class Method:
     function : callable
         From a `Task` to maps (N, H, W).
     usual : {"signed", "absolute"}
-        Metrics see maps as they are usually shown.
+        How its maps are usually shown; the scoreboard's tables and metrics take them so.
     """
 
     name: str
@@ -172,6 +173,11 @@ class Method:
             warnings.simplefilter("ignore")
             maps = self.function(task)
         return maps.detach().float().numpy()
+
+    def shown(self, task: Task) -> np.ndarray:
+        """Explain, and return maps as they are usually shown; float32 (N, H, W)."""
+        maps = self(task)
+        return np.abs(maps) if self.usual == "absolute" else maps
 
 
 #: Name to method, in the order of their kinds.

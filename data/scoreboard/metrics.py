@@ -82,7 +82,7 @@ METRICS: dict[str, Metric] = {}
 
 def _metric(name: str, direction: str, low: float = 0, high: float = 1) -> Callable[..., Any]:
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        texts = re.split(r"\.\s+(?:Fooled by|Source): ", " ".join(function.__doc__.split()))
+        texts = re.split(r"\.\s+(?:Fooled by|Source): ", " ".join(function.__doc__.split())[:-1])
         METRICS[name] = Metric(name, direction, (low, high), *texts, function)
         return function
 
@@ -316,7 +316,7 @@ def _randomised(maps: Floats, case: Any) -> Any:
 
 @_metric("smooth parameter randomisation", "lower", -1)
 def _smooth_randomised(maps: Floats, case: Any) -> Any:
-    """Measure the same for maps averaged over noisy inputs: a method's own noise helps no more.
+    """Rank correlation of maps averaged over noisy inputs with those of random networks.
 
     Fooled by: maps of the picture; it costs many maps.
     Source: Hedström et al. 2023.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -165,6 +166,32 @@ def find_truth(subject: Subject, game: Game, target: int, *, covered: bool = Tru
     """Run the network on every subset of a scene's parts."""
     values = subject.values(game.pictures, target)
     return Truth(values, subject.values(game.covered(), target) if covered else values)
+
+
+def explained_share(values: np.ndarray, order: int) -> float:
+    """Say how much of a game single parts explain, or parts and their products.
+
+    Parameters
+    ----------
+    values : ndarray (2**n,)
+    order : int
+        1: a sum of one number for each part; 2: also one for each pair; and so on.
+
+    Returns
+    -------
+    float
+        Share of the variance over all subsets that the best such sum explains.
+    """
+    players = len(values).bit_length() - 1
+    inside = np.arange(len(values))[:, None] >> np.arange(players) & 1
+    columns = [
+        inside[:, list(chosen)].prod(axis=1)
+        for count in range(order + 1)
+        for chosen in itertools.combinations(range(players), count)
+    ]
+    table = np.stack(columns, axis=1)
+    fitted = table @ np.linalg.lstsq(table, values, rcond=None)[0]
+    return float(1 - (values - fitted).var() / values.var())
 
 
 def part_sums(maps: np.ndarray, games: Sequence[Game]) -> list[np.ndarray]:

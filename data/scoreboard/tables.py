@@ -7,28 +7,35 @@ training run would give is another question: the spread over seeds stands beside
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from course_utils.evaluation import own_gain, rank_agreement
+from course_utils.evaluation import own_gain, part_agreement, rank_agreement
 
-from .measure import GAMES, MODES, REFERENCES, SPOILED, agreements
+from .measure import GAMES, REFERENCES, SPOILED
 from .methods import METHODS
 from .metrics import METRICS
 
+#: How sums over parts meet the truth: with signs; magnitudes of both; as the map is usually shown
+#: (saliency without signs, say) against the truth with its signs.
+MODES = ("signed", "absolute", "shown")
 MEASURES = ("tau", "scale_error", "wrong_signs", "completeness_gap")
 RESAMPLES = 1000
+FEW = 20
 
 
 def interval(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
-    """Mean over scenes with a percentile bootstrap interval; NaN is left out."""
+    """Mean over scenes with a percentile bootstrap interval; NaN is left out.
+
+    Fewer than 20 scenes get no ends: a bootstrap of so few is too narrow.
+    """
     values = values[np.isfinite(values)]
-    if not len(values):
-        return (np.nan,) * 3
+    if len(values) < FEW:
+        return (values.mean() if len(values) else np.nan), np.nan, np.nan
     drawn = values[np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))]
     return values.mean(), *np.percentile(drawn.mean(axis=1), [2.5, 97.5])
 
@@ -38,6 +45,55 @@ def kind_of(method: str) -> str:
     if method in REFERENCES:
         return "reference"
     return "control" if method.startswith("untrained") else METHODS[method].kind
+
+
+def usual_of(name: str) -> str:
+    """Say how the maps of a method, a reference or an untrained control are usually shown."""
+    name = name.removeprefix("untrained: ")
+    return METHODS[name].usual if name in METHODS else "signed"
+
+
+def agreements(
+    parts: pd.DataFrame, truth: pd.DataFrame | None = None, modes: Sequence[str] = MODES
+) -> pd.DataFrame:
+    """Compare the parts of maps with the truth, scene by scene.
+
+    Parameters
+    ----------
+    parts : DataFrame
+        Of one network, from `measure_methods`.
+    truth : DataFrame, optional
+        Of another network, to compare with that one's truth. Default: its own.
+    modes : sequence of {"signed", "absolute", "shown"}
+
+    Returns
+    -------
+    DataFrame
+        One row per scene, method, game and mode, with the fields of `Agreement`.
+    """
+    source, rows = parts if truth is None else truth, []
+    known = {
+        key: table for key, table in source.groupby(["method", "scene"]) if key[0][:5] == "truth"
+    }
+    for (name, scene), found in parts.groupby(["method", "scene"], sort=False):
+        if name.startswith("truth"):
+            continue
+        for game in GAMES:
+            exact = known[f"truth, {game}", scene]["signed"].to_numpy()
+            inside = np.isfinite(exact)
+            ranked = found["visible"].to_numpy()[inside]
+            known_modes: dict[tuple[str, bool], Any] = {}
+            for mode in modes:
+                magnitudes = mode == "absolute"
+                key = (usual_of(name) if mode == "shown" else mode, magnitudes)
+                if key not in known_modes:
+                    sums = found[key[0]].to_numpy()[inside]
+                    known_modes[key] = part_agreement(
+                        sums, exact[inside], ranked, absolute=magnitudes
+                    )
+                rows.append((name, scene, game, mode, *known_modes[key]))
+    names = ["method", "scene", "game", "mode", "tau", "scale_error", "wrong_signs"]
+    return pd.DataFrame(rows, columns=[*names, "completeness_gap"])
 
 
 def scene_table(parts: Mapping[tuple[str, str, int], pd.DataFrame]) -> pd.DataFrame:
@@ -55,7 +111,7 @@ def scene_table(parts: Mapping[tuple[str, str, int], pd.DataFrame]) -> pd.DataFr
 
 
 def gain_table(parts: Mapping[tuple[str, str, int], pd.DataFrame]) -> pd.DataFrame:
-    """Own gain of every method, scene by scene, for groups of networks that differ by seed."""
+    """Own gain of every method, scene by scene, for networks that differ by seed."""
     rows = []
     for family, regime in dict.fromkeys((family, regime) for family, regime, _ in parts):
         seeds = [key[2] for key in parts if key[:2] == (family, regime)]
@@ -63,7 +119,9 @@ def gain_table(parts: Mapping[tuple[str, str, int], pd.DataFrame]) -> pd.DataFra
             continue
         index = ["method", "game", "mode", "scene"]
         crossed = {
-            (a, b): agreements(parts[family, regime, a], parts[family, regime, b]).set_index(index)
+            (a, b): agreements(
+                parts[family, regime, a], parts[family, regime, b], ["signed", "shown"]
+            ).set_index(index)
             for a in seeds
             for b in seeds
         }
@@ -108,7 +166,7 @@ def _summary(wide: pd.DataFrame) -> tuple[float, ...]:
     over_seeds = wide.mean(axis=1).to_numpy()
     spread = wide.mean(axis=0).std() if wide.shape[1] > 1 else np.nan
     count = int(np.isfinite(over_seeds).sum())
-    return (*interval(over_seeds), spread, np.nanstd(over_seeds), count)
+    return (*interval(over_seeds), spread, wide.mean(axis=1).std(ddof=0), count)
 
 
 def cost_table(parts: Mapping[tuple[str, str, int], pd.DataFrame]) -> pd.DataFrame:
@@ -134,7 +192,7 @@ def metric_table(
     for (family, regime, seed), table in metrics.items():
         own = scenes.query("family == @family and regime == @regime and seed == @seed")
         truths = {
-            game: _usual(own[own["game"] == game]).pivot_table(
+            game: own.query("game == @game and mode == 'shown'").pivot_table(
                 index="scene", columns="method", values="tau"
             )
             for game in GAMES
@@ -149,10 +207,12 @@ def metric_table(
             for game, truth in truths.items():
                 used = [method for method in wide if method in truth]
                 own_truth = truth.loc[wide.index, used].to_numpy()
-                all_methods = rank_agreement(wide[used].to_numpy(), own_truth)
+                all_methods = rank_agreement(wide[used].to_numpy(), own_truth, n_resamples=300)
                 explaining = [kind_of(method) != "control" for method in used]
                 some = rank_agreement(
-                    wide[used].to_numpy()[:, explaining], own_truth[:, explaining]
+                    wide[used].to_numpy()[:, explaining],
+                    own_truth[:, explaining],
+                    n_resamples=300,
                 )
                 ends = (all_methods.value, all_methods.low, all_methods.high)
                 others = (some.value, some.low, some.high)
@@ -161,13 +221,6 @@ def metric_table(
     names = ["family", "regime", "seed", "game", "metric", "value", "low", "high"]
     without = [f"{name}_without_controls" for name in ("value", "low", "high")]
     return pd.DataFrame(rows, columns=[*names, *without, "n", "methods", "spoiled"])
-
-
-def _usual(scenes: pd.DataFrame) -> pd.DataFrame:
-    """Rows of maps as they are usually shown, compared with the signed truth."""
-    modes = {name: method.usual for name, method in METHODS.items()}
-    own = scenes["method"].map(modes)
-    return scenes[own.notna() & (scenes["mode"] == own)]
 
 
 def _order_of_spoiled(wide: pd.DataFrame) -> float:
@@ -192,47 +245,39 @@ def cue_table(cues: Mapping[tuple[str, str, int], pd.DataFrame]) -> pd.DataFrame
     DataFrame
         One row per method: value, the probability that the map gives the tag a larger share when
         the network uses it than when not (AUC, over all pairs of networks and scenes), low, high
-        (bootstrap over scenes), and the mean shares ``with_cue`` and ``without_cue``.
+        (bootstrap over scenes), the mean shares ``with_cue`` and ``without_cue``; ``magnitude``,
+        ``magnitude_low``, ``magnitude_high``: the AUC of shares without signs.
     """
-    tables = pd.concat(cues.values())
+    # a blank map gives the tag nothing
+    tables = pd.concat(cues.values()).fillna({"share": 0, "magnitude": 0})
     rows = []
     for name, found in tables.groupby("method", sort=False):
-        wide = {
-            use: part.pivot_table(index="scene", columns="seed", values="share").to_numpy()
-            for use, part in found.groupby(found["regime"] == "shortcut")
-        }
-        if len(wide) < 2 or not all(len(part) for part in wide.values()):
+        signed, plain = (_cue_pair(found, column) for column in ("share", "magnitude"))
+        if signed is None or plain is None:
             continue
-        count, generator = len(wide[True]), np.random.default_rng(0)
-        draws = [generator.integers(0, count, count) for _ in range(300)]
-        drawn = [_auc(wide[True][chosen], wide[False][chosen]) for chosen in draws]
-        ends = np.percentile(drawn, [2.5, 97.5])
-        value = _auc(wide[True], wide[False])
-        rows.append((name, value, *ends, wide[True].mean(), wide[False].mean(), count))
+        means = [part.mean() for part in signed]
+        rows.append((name, *_auc_ends(*signed), *means, len(signed[0]), *_auc_ends(*plain)))
     names = ["method", "value", "low", "high", "with_cue", "without_cue", "n"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=[*names, "magnitude", "magnitude_low", "magnitude_high"])
+
+
+def _cue_pair(found: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Shares (scenes, seeds) of networks that use the cue, and of those that do not."""
+    wide = {
+        use: part.pivot_table(index="scene", columns="seed", values=column).to_numpy()
+        for use, part in found.groupby(found["regime"] == "shortcut")
+    }
+    return (wide[True], wide[False]) if len(wide) == 2 and all(map(len, wide.values())) else None
+
+
+def _auc_ends(using: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
+    generator, count = np.random.default_rng(0), len(using)
+    draws = [generator.integers(0, count, count) for _ in range(300)]
+    drawn = [_auc(using[chosen], other[chosen]) for chosen in draws]
+    return _auc(using, other), *np.percentile(drawn, [2.5, 97.5])
 
 
 def _auc(using: np.ndarray, other: np.ndarray) -> float:
     using, other = using.ravel(), other.ravel()
     statistic = stats.mannwhitneyu(using, other).statistic
     return float(statistic / (len(using) * len(other)))
-
-
-def wide_table(table: pd.DataFrame, **chosen: Any) -> pd.DataFrame:
-    """Show one number per method and measure: ``wide_table(table, family="animals", …)``."""
-    for name, value in chosen.items():
-        table = table[table[name] == value]
-    return table.pivot_table(index="method", columns="measure", values="value", sort=False)
-
-
-def best_of(values: Mapping[str, float], count: int = 3) -> Sequence[str]:
-    """Names with the highest values."""
-    return sorted(values, key=lambda name: -values[name])[:count]
-
-
-Aggregate = Callable[[pd.DataFrame], pd.DataFrame]
-__all__ = [
-    "MEASURES", "MODES", "best_of", "cost_table", "cue_table", "gain_table", "interval", "kind_of",
-    "method_table", "metric_table", "scene_table", "wide_table",
-]  # fmt: skip
