@@ -26,6 +26,11 @@ _RANDOM_NAMES = ("StochasticDepth", "DropPath")
 #: Types with enough digits for differences and sums of gradients.
 PRECISE = (torch.float32, torch.float64)
 _IN_FLOAT32 = "too coarse: compute in float32, model.float(), without autocast in its forward pass"
+_WRAPPER = """Wrap it in a module that returns the scores, and explain that one:
+    class Scores(torch.nn.Sequential):
+        def forward(self, images):
+            return super().forward(images).logits  # or [0], or ["logits"], or [:, None]
+    scores = Scores(model).eval()"""
 #: What can be explained: images (N, C, H, W) in, one score per class (N, classes) out.
 Forward = Callable[[Tensor], Tensor]
 #: One class for all images, or one per image.
@@ -223,27 +228,10 @@ def check_outputs(outputs: Any, n_images: int) -> Tensor:
     if not is_tensor or outputs.ndim != 2 or len(outputs) != n_images:
         got = tuple(outputs.shape) if is_tensor else type(outputs).__name__
         message = f"the model must return one score per class, ({n_images}, classes), not {got}. "
-        raise (ValueError if is_tensor else TypeError)(message + _advise_wrapper(outputs))
+        raise (ValueError if is_tensor else TypeError)(message + _WRAPPER)
     if outputs.dtype not in PRECISE:
         raise TypeError(f"the model returned {outputs.dtype}, {_IN_FLOAT32}")
     return outputs
-
-
-def _advise_wrapper(outputs: Any) -> str:
-    """Show the lines that make a module of a network that returns something else."""
-    if isinstance(outputs, dict):
-        pick = f"[{next((k for k, v in outputs.items() if isinstance(v, Tensor)), 'logits')!r}]"
-    elif isinstance(outputs, Tensor):
-        pick = "[:, None]" if outputs.ndim < 2 else ".flatten(2).mean(2)"
-    else:
-        pick = "[0]" if isinstance(outputs, list | tuple) else ".logits"
-    return (
-        "Wrap it in a module that returns the scores, and explain that one:\n"
-        "    class Scores(torch.nn.Sequential):\n"
-        "        def forward(self, images):\n"
-        f"            return super().forward(images){pick}\n"
-        "    scores = Scores(model).eval()"
-    )
 
 
 def check_targets(target: Target, n_images: int, n_classes: int, device: torch.device) -> Tensor:

@@ -343,8 +343,6 @@ def _predict(model: nn.Module, inputs: Tensor) -> Tensor:
 
 def _make_rule(model: nn.Module, optimizer: Rule | None, learning_rate: float | None) -> Optimizer:
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if isinstance(optimizer, str):
-        raise TypeError(f"optimizer={optimizer!r}: pass an optimizer, such as torch.optim.Adam(…)")
     if optimizer is None:
         return torch.optim.Adam(learning, lr=1e-3 if learning_rate is None else learning_rate)
     rule = optimizer if isinstance(optimizer, Optimizer) else optimizer(learning)
@@ -355,38 +353,6 @@ def _make_rule(model: nn.Module, optimizer: Rule | None, learning_rate: float | 
 
 
 # ---------------------------------------------------------------------------- evaluation
-
-
-class Calibration(NamedTuple):
-    """Confidence against accuracy, in bins of equal width (Guo et al. 2017, section 2).
-
-    Attributes
-    ----------
-    ece : float
-        Expected calibration error: mean distance of accuracy and confidence over the bins, weighted
-        by `count` (eq. 3). 0 is perfect.
-    confidence, accuracy : array, shape (bins,)
-        Means of the pictures in each bin; NaN where there is none.
-    count : int array, shape (bins,)
-    """
-
-    ece: float
-    confidence: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    count: NDArray[np.int64]
-
-
-class Mistake(NamedTuple):
-    """A picture that was classified wrongly.
-
-    `index` is its position in the order of the batches, `confidence` the probability of what was
-    predicted.
-    """
-
-    index: int
-    label: str
-    predicted: str
-    confidence: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -450,32 +416,6 @@ class Evaluation:
         """Confusion matrix (classes, classes): row true class, column predicted, entry pictures."""
         return confusion_matrix(self.labels, self.predictions, labels=range(len(self.classes)))
 
-    def calibration(self, bins: int = 15) -> Calibration:
-        """Compare confidence (the probability of the predicted class) with accuracy.
-
-        Parameters
-        ----------
-        bins : int
-            Number of bins of equal width from 0 to 1.
-        """
-        confidence = self.probabilities.amax(dim=1).double().numpy()
-        correct = self.correct.double().numpy()
-        count, edges = np.histogram(confidence, bins, (0, 1))
-        sums = [np.histogram(confidence, edges, weights=w)[0] for w in (confidence, correct)]
-        with np.errstate(invalid="ignore"):  # an empty bin has no mean: NaN
-            mean_confidence, accuracy = sums[0] / count, sums[1] / count
-        ece = float(np.abs(sums[0] - sums[1]).sum() / count.sum())
-        return Calibration(ece, mean_confidence, accuracy, count)
-
-    def mistakes(self, limit: int | None = None) -> list[Mistake]:
-        """Return wrongly classified pictures, the most confident first, at most `limit` of them."""
-        confidence = self.probabilities.amax(dim=1)
-        order = confidence.argsort(descending=True, stable=True)
-        found = order[~self.correct[order]][:limit]
-        columns = found, self.labels[found], self.predictions[found], confidence[found]
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        return [Mistake(i, self.classes[t], self.classes[p], share) for i, t, p, share in rows]
-
     def __str__(self) -> str:
         """Return accuracy with its interval, and the classification report."""
         low, high = self.interval
@@ -502,8 +442,8 @@ def evaluate(
         float32: then probabilities are those of float32 to within 0.05.
     batches : iterable of (inputs, labels)
         ``cu.batches(…)``, a ``DataLoader`` or a list; labels are class indices, as in `fit`. The
-        order matters for ``mistakes()`` only: ``cu.batches`` is gone through in the pictures' order
-        even if it shuffles; of a ``DataLoader`` that shuffles, the indices mean nothing.
+        result is in their order: ``cu.batches`` is gone through in the pictures' order even if it
+        shuffles; a ``DataLoader`` that shuffles loses it.
     classes : sequence of str, optional
         Class names by index; default "0", "1", ….
     progress : bool
@@ -522,8 +462,8 @@ def evaluate(
     --------
     >>> model = nn.Identity()  # the "pictures" are logits
     >>> found = evaluate(model, [(torch.eye(2), torch.tensor([0, 0]))], ["cat", "dog"])
-    >>> found.accuracy, found.mistakes()[0].predicted
-    (0.5, 'dog')
+    >>> found.accuracy, found.correct.tolist()
+    (0.5, [True, False])
     """
     outputs, labels = [], []
     if isinstance(batches, Batches):

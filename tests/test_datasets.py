@@ -54,7 +54,7 @@ def embed(tmp_path: Path, name: str, files: dict[str, bytes]) -> Path:
 
 
 def quiet(name: str, source: str | None = None, **options):
-    return load_dataset(name, source, verbose=False, progress=False, **options)
+    return load_dataset(name, source, verbose=False, **options)
 
 
 def partial(name: str, **options):
@@ -406,7 +406,6 @@ def test_mistakes_in_arguments_are_named(tmp_path):
         ),
         (("vegetables", "real"), {"edition": "shortcut"}, "this copy is rendered"),
         (("vegetables", "embedded"), {"folder": tmp_path}, "this copy is rendered"),
-        (("vegetables",), {"on_error": "ignore"}, "choose one of raise, skip"),
     ]:
         with pytest.raises(ValueError, match=message):
             quiet(*arguments, **options)
@@ -471,22 +470,9 @@ def test_what_does_not_fit_is_named(tmp_path):
         "line 4: 'train_images/mushroom_1.jpg' has the label '7', which should be one of 0, 1, 2",
         "line 62: 'train_images/eggplant_2.jpg' has a row already, line 6",
         "train_images/cucumber_1.jpg has no row in train.csv",
-        'on_error="skip"',
+        "mend or delete such files",
     ):
         assert words in str(caught.value)
-
-
-def test_what_does_not_fit_is_skipped_counted_and_listed(tmp_path, capsys):
-    path = put(tmp_path / "v.zip", _made.pack(spoiled_vegetables()))
-    with pytest.warns(UserWarning, match="6 of the files in .*v.zip are left out: .* and 1 more"):
-        loaded = load_dataset("vegetables", folder=path, on_error="skip", progress=False)
-    assert len(loaded.skipped) == 6
-    assert "6 files skipped" in capsys.readouterr().out
-    assert any("mushroom_5.jpg" in s and "damaged or incomplete" in s for s in loaded.skipped)
-    assert any("mushroom_6.jpg" in s and "web page" in s for s in loaded.skipped)
-    assert sum(map(len, loaded)) == 56
-    for split in loaded:
-        split.to_tensors(progress=False)
 
 
 def test_a_damaged_picture_is_named_when_it_is_read(tmp_path):
@@ -512,9 +498,10 @@ def test_a_changed_byte_in_a_zip_is_noticed(tmp_path):
     data = bytearray(path.read_bytes())
     data[info.header_offset + len(info.filename) + 30 + info.file_size - 40] ^= 1
     path.write_bytes(data)
-    with pytest.warns(UserWarning, match=r"1 of the files.*eggplant_3.jpg.*CRC"):
-        loaded = quiet("vegetables", folder=path, on_error="skip")
-    assert sum(map(len, loaded)) == 59
+    loaded = partial("vegetables", folder=path)
+    (split,) = [s for s in loaded if "train_images/eggplant_3.jpg" in s.paths]
+    with pytest.raises(DatasetError, match=r"eggplant_3.jpg.*CRC"):
+        split.to_tensors(progress=False)
 
 
 def test_unknown_folders_and_names_are_named(tmp_path):
@@ -528,13 +515,11 @@ def test_unknown_folders_and_names_are_named(tmp_path):
     folder = _made.write(tmp_path / "s", _made.smoking() | extra)
     with pytest.raises(DatasetError, match=r"Training/portrait\.jpg is not laid out"):
         quiet("smoking", "real", folder=folder)
-    with pytest.warns(UserWarning, match="1 of the files"):
-        assert len(quiet("smoking", folder=folder, on_error="skip").train) == 12
 
 
 def test_table_with_other_columns_is_named(tmp_path):
     files = {"train.csv": b"path;label\na.jpg;0\n", "train_images/a.jpg": _made.picture()}
-    with pytest.raises(DatasetError, match="columns img_path and label.*with 'path;label'"):
+    with pytest.raises(DatasetError, match="columns img_path and label.*with 'path;label"):
         quiet("vegetables", "real", folder=_made.write(tmp_path / "v", files))
 
 

@@ -33,7 +33,7 @@ def load(name: str, edition: str):
     path = FOLDER / f"{DATASETS[name].asset}{cue}.zip"
     if not path.is_file():
         pytest.skip(f"no {path}")
-    return load_dataset(name, "embedded", edition=edition, verbose=False, progress=False)
+    return load_dataset(name, "embedded", edition=edition, verbose=False)
 
 
 def test_together_they_are_small():

@@ -235,17 +235,6 @@ def test_attributions_may_have_gradients_and_any_precision():
     np.testing.assert_allclose(second, first, atol=0.1)
 
 
-@pytest.mark.parametrize(
-    ("reduce", "expected"),
-    [
-        ("sum", SIGNED.sum(axis=0)),
-        ("max", SIGNED.max(axis=0)),
-    ],
-)
-def test_channels_are_reduced_as_said(reduce, expected):
-    np.testing.assert_allclose(plots.to_map(SIGNED, reduce=reduce), expected)
-
-
 class Result:
     """As `integrated_gradients` returns it."""
 

@@ -264,12 +264,6 @@ def test_the_likely_cause_of_a_loss_that_is_not_finite():
         fit(model, bytes_, epochs=1)
 
 
-def test_an_optimizer_by_name_is_told_what_to_pass():
-    data = [(torch.zeros(4, 2), torch.zeros(4).long())]
-    with pytest.raises(TypeError, match=r"optimizer='adam': pass an optimizer"):
-        fit(nn.Linear(2, 2), data, epochs=1, optimizer="adam", progress=False)
-
-
 def test_a_last_batch_of_one_picture():
     with pytest.raises(
         ValueError, match="1 value per channel(.|\n)*batch 3, epoch 1.*drop_last=True"
@@ -335,8 +329,8 @@ class Returning(nn.Module):
 @pytest.mark.parametrize(
     ("wrap", "advice"),
     [
-        (lambda y: (y, y), r"tuple[\s\S]*forward\(images\)\[0\]"),
-        (lambda y: {"scores": y}, r"dict[\s\S]*\['scores'\]"),
+        (lambda y: (y, y), "tuple"),
+        (lambda y: {"scores": y}, "dict"),
         (lambda y: type("Output", (), {"logits": y})(), r"Output[\s\S]*\.logits"),
         (lambda y: y[:, 0], r"\(32,\)"),
         (lambda y: y[..., None], r"\(32, 2, 1\)"),
@@ -607,37 +601,7 @@ def test_evaluation_of_known_predictions():
     assert "40.0%" in str(found)
 
 
-def test_most_confident_mistakes_first():
-    found = evaluate(nn.Identity(), [(KNOWN, TRUTH)], CLASSES)
-    assert [m.index for m in found.mistakes()] == [3, 1, 4]
-    (worst,) = found.mistakes(1)
-    assert (worst.label, worst.predicted) == ("dog", "cat")
-    assert worst.confidence == pytest.approx(0.9)
-
-
-def test_calibration_of_known_predictions():
-    found = evaluate(nn.Identity(), [(KNOWN, TRUTH)], CLASSES).calibration(bins=4)
-    # [.5, .75]: .7 right, .6 right, .6 wrong; (.75, 1]: .8 and .9, both wrong
-    assert found.count.tolist() == [0, 0, 3, 2]
-    assert found.accuracy[2:].tolist() == pytest.approx([2 / 3, 0])
-    assert found.confidence[2:].tolist() == pytest.approx([1.9 / 3, 0.85], rel=1e-5)
-    assert np.isnan(found.accuracy[:2]).all()
-    assert found.ece == pytest.approx((3 * (2 - 1.9) / 3 + 2 * 0.85) / 5, rel=1e-5)
-
-
-def test_a_calibrated_classifier_has_no_calibration_error():
-    generator = torch.Generator().manual_seed(0)
-    right = 0.5 + 0.5 * torch.rand(40_000, generator=generator)
-    labels = (torch.rand(40_000, generator=generator) > right).long()
-    logits = torch.stack([right, 1 - right], dim=1).log()
-    honest = evaluate(nn.Identity(), [(logits, labels)])
-    boastful = evaluate(nn.Identity(), [(3 * logits, labels)])
-    assert honest.calibration().ece < 0.01
-    assert boastful.calibration().ece > 0.08
-    assert boastful.accuracy == honest.accuracy
-
-
-def test_mistakes_are_in_the_pictures_order_even_if_batches_shuffle():
+def test_results_are_in_the_pictures_order_even_if_batches_shuffle():
     pair = (KNOWN.repeat(40, 1), TRUTH.repeat(40))
     straight = evaluate(nn.Identity(), cut(pair), CLASSES)
     shuffled = evaluate(nn.Identity(), cu.batches(pair, 32, drop_last=True), CLASSES)

@@ -4,14 +4,14 @@ Files lie below a folder, or are read out of an archive into memory: that takes 
 on disk, and nothing is written. Their names are relative, with forward slashes and composed
 accents (NFC), whatever made the folder or the archive.
 
-Files that do not fit are not dropped silently: they are problems, which `load_dataset` raises or,
-with ``on_error="skip"``, counts; what is no picture of the data set is named in a warning.
+Files that do not fit are not dropped silently: they are problems, which `load_dataset` raises; what
+is no picture of the data set is named in a warning.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
+import io
 import itertools
 import json
 import operator
@@ -20,13 +20,13 @@ import pickle
 import re
 import tomllib
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from torchvision.datasets import CIFAR10
@@ -40,10 +40,7 @@ BACKGROUND = "BACKGROUND_Google"
 #: What lies beside the pictures in an embedded archive, and is none of its labelled pictures.
 BESIDE = ("masks/", "interventions/")
 #: The tables of rendered pictures, and what each line must hold.
-TRUTH = {
-    "scenes.jsonl": ("file", "class"),
-    "interventions.jsonl": ("file", "class", "original", "intervention"),
-}
+TRUTH = {"scenes.jsonl": "file class", "interventions.jsonl": "file class original intervention"}
 
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
 
@@ -260,9 +257,8 @@ def _parse_paths(entry: Entry, files: Files) -> Listing | None:
 def _parse_table(entry: Entry, files: Files) -> Listing | None:
     """Take labels from ``train.csv`` with the columns ``img_path`` and ``label``.
 
-    A path may be absolute, as on the machine where the table was made: then its end counts. If its
-    folder is not here at all, the file's name counts, where only one file has it. A label may be
-    the index of a class, or its name.
+    A path may be absolute, as on the machine where the table was made: then its end counts. A label
+    may be the index of a class, or its name.
     """
     tables = [name for name in files if f"/{name}".lower().endswith("/train.csv")]
     if not tables:
@@ -271,8 +267,6 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
     listing = Listing(files, table[: -len("train.csv")], tuple(entry.classes))
     inside = [name[len(listing.root) :] for name in files if name.startswith(listing.root)]
     paths = {file.lower(): file for file in inside if not file.startswith(BESIDE)}
-    names = Counter(path.rpartition("/")[2] for path in paths)
-    folders = {path.rpartition("/")[0].rpartition("/")[2] for path in paths} - {""}
     labels = {str(label): label for label in range(len(entry.classes))}
     labels |= {title: label for label, title in enumerate(entry.classes)}
     rows: dict[str, int] = {}
@@ -280,8 +274,6 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
         steps, label = tidy(path).lower().split("/"), labels.get(re.sub(r"\.0*$", "", text.lower()))
         ends = ("/".join(steps[start:]) for start in range(len(steps)))
         file = next((paths[end] for end in ends if end in paths), None)
-        if file is None and names[steps[-1]] == 1 and not folders & {*steps[-2:-1]}:
-            file = next(paths[path] for path in paths if path.rpartition("/")[2] == steps[-1])
         what = f"has the label {text!r}, which should be one of {', '.join(labels)}"
         what = f"has a row already, line {rows[file]}" if file in rows else what
         what = what if file else "is not in the data set"
@@ -304,18 +296,24 @@ def _read_table(data: bytes, given: str) -> list[tuple[int, str, str]]:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("cp1252", "replace")  # as Excel writes it
-    lines = [*re.split("\r\n?|\n", text), ""]
-    skip = int(lines[0].startswith("sep="))
-    separator = max(",;\t", key=lines[skip].count)
-    table = csv.DictReader(lines[skip:], restval="", delimiter=separator, skipinitialspace=True)
+    announced = text.startswith("sep=")
+    separator = max(",;\t", key=text.split("\n", int(announced) + 1)[int(announced)].count)
+    options = {"dtype": str, "keep_default_na": False, "skip_blank_lines": False}
     try:
-        table.fieldnames = [name.strip().lower() for name in table.fieldnames or ()]
-        rows = [(table.line_num + skip, row["img_path"], row["label"]) for row in table]
-    except (csv.Error, LookupError) as error:
+        table = pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            skiprows=int(announced),
+            skipinitialspace=True,
+            **options,
+        )
+        table.columns = [name.strip().lower() for name in table.columns]
+        rows = table[["img_path", "label"]].fillna("").map(str.strip)
+    except (ValueError, LookupError) as error:
         message = f"{given} is no table with the columns img_path and label: {error}; it begins"
-        raise DatasetError(f"{message} with {lines[skip][:80]!r}") from error
-    rows = [(line, path.strip(), label.strip()) for line, path, label in rows]
-    return [row for row in rows if row[1] or row[2]]
+        raise DatasetError(f"{message} with {text[:80]!r}") from error
+    written = rows[(rows != "").any(axis=1)]
+    return [(line + announced + 2, *row) for line, *row in written.itertuples(name=None)]
 
 
 def _note_others(listing: Listing, taken: set[str], why: str) -> None:
@@ -334,19 +332,16 @@ def _note_others(listing: Listing, taken: set[str], why: str) -> None:
 def _read_truth(listing: Listing) -> None:
     """Read what a renderer has stored beside its pictures; there is nothing beside photographs."""
     files, root, where = listing.files, listing.root, "parts.json"
-
-    def lines(name: str) -> list[str]:
-        return files.read(root + name).decode().splitlines() if root + name in files else []
-
+    there = {
+        name: files.read(root + name) for name in ("parts.json", *TRUTH) if root + name in files
+    }
     try:
-        parts = json.loads("".join(lines(where)) or "{}")
+        parts = json.loads(there.get(where, "{}"))
         listing.parts = {int(part): str(title) for part, title in parts.items()}
         for name, keys in TRUTH.items():
-            for number, text in enumerate(lines(name), 1):
-                where = f"{name}, line {number}"
-                line = json.loads(text)
-                file, *_ = operator.itemgetter(*keys)(line)
-                listing.scenes[file] = line
+            for number, text in enumerate(there.get(name, b"").splitlines(), 1):
+                where, line = f"{name}, line {number}", json.loads(text)
+                listing.scenes[operator.itemgetter(*keys.split())(line)[0]] = line
         known = {file: line.get("split") for file, line in listing.scenes.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{where} in {files.location} is damaged: {error!r}"

@@ -29,8 +29,6 @@ def load_dataset(
     subset: int | Mapping[str, int] | None = None,
     validation: float | None = None,
     folder: str | Path | None = None,
-    on_error: Literal["raise", "skip"] = "raise",
-    progress: bool = True,
     verbose: bool = True,
 ) -> DatasetSplits:
     """Load a data set of the course: training, validation and test split.
@@ -57,12 +55,6 @@ def load_dataset(
     folder : str or Path, optional
         Where the real data set lies: a folder or an archive, in any of the layouts that
         `data/README.md` lists, or a folder that holds the archive. Nothing is searched elsewhere.
-    on_error : {"raise", "skip"}
-        "raise": a file that is missing from ``train.csv``, or the other way round, and the like
-        raise DatasetError here, a damaged picture when it is read. "skip": every picture is decoded
-        once now; what does not work is left out, counted in a warning and listed in ``.skipped``.
-    progress : bool
-        Show a bar if it takes longer than a second.
     verbose : bool
         Print which copy was loaded.
 
@@ -87,7 +79,6 @@ def load_dataset(
     >>> picture, label = vegetables.train[0]  # doctest: +SKIP
     """
     entry = DATASETS[checks.one_of("name", name, DATASETS)]
-    checks.one_of("on_error", on_error, ("raise", "skip"))
     share = entry.validation if validation is None else validation
     if isinstance(share, bool) or not 0 <= share < 1:
         raise ValueError(f"validation={share!r} must be a share, at least 0 and below 1, as 0.2")
@@ -97,16 +88,14 @@ def load_dataset(
         raise ValueError(f"subset={subset!r}: give pictures per class, at least 1, for {SPLITS}")
     path, used, reason = _find(entry, source, edition, folder)
     listing = find_listing(entry, path)
-    if on_error == "skip":
-        _drop_damaged(listing, name, progress)
-    elif listing.problems:
-        advice = 'Mend it, or pass on_error="skip" to leave such files out and count them'
-        raise DatasetError(f"{path}: {_shortened(listing.problems)}. {advice}")
+    if listing.problems:
+        advice = "mend or delete such files, and their rows in a table"
+        raise DatasetError(f"{path}: {_shortened(listing.problems)}; {advice}")
     there = {record.label for record in listing.records}
     if empty := [name for label, name in enumerate(listing.classes) if label not in there]:
-        why = _shortened(listing.problems) or "it is not the whole data set"
-        raise DatasetError(f"{path} has no picture of {', '.join(empty)}: {why}")
-    if skipped := listing.problems + listing.ignored:
+        missing = f"no picture of {', '.join(empty)}"
+        raise DatasetError(f"{path} has {missing}: it is not the whole data set")
+    if skipped := listing.ignored:
         message = f"{name}: {len(skipped)} of the files in {path} are left out"
         warnings.warn(f"{message}: {_shortened(skipped)}", stacklevel=2)
     if used == "real" and not folder and len(listing.records) != entry.count:
@@ -148,17 +137,6 @@ def _find(
         advice = 'incomplete installation, or load it with source="real"; cu.photo_names() are here'
         raise assets.AssetUnavailable(entry.asset, [f"there is no {path}"], advice)
     return path, "embedded", reason
-
-
-def _drop_damaged(listing: Listing, name: str, progress: bool) -> None:
-    """Decode every picture, and turn those that cannot be decoded into problems."""
-    records, listing.records = listing.records, []
-    for record in runtime.progress(records, description=f"checking {name}", shown=progress):
-        try:
-            listing.files.image(listing.root + record.file)
-            listing.records.append(record)
-        except DatasetError as error:
-            listing.problems.append(str(error))
 
 
 def _shortened(problems: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..checks import to_numpy
-
-#: How the channels of an attribution (C, H, W) become one map (H, W).
-Reduce = Literal["sum", "max"]
 
 
 def _channels_first(array: NDArray, name: str, is_tensor: bool = True) -> NDArray:
@@ -65,8 +62,8 @@ def to_image(image: Any) -> NDArray[np.float32]:
     return array.repeat(3, axis=2) if array.shape[2] == 1 else array
 
 
-def to_map(values: Any, name: str = "map", reduce: Reduce = "sum") -> NDArray[np.float64]:
-    """Turn an attribution into one map.
+def to_map(values: Any, name: str = "map") -> NDArray[np.float64]:
+    """Turn an attribution into one map: the sum over its channels, which keeps completeness.
 
     Parameters
     ----------
@@ -74,9 +71,6 @@ def to_map(values: Any, name: str = "map", reduce: Reduce = "sum") -> NDArray[np
         On any device, of any precision, with or without gradient.
     name : str
         For error messages.
-    reduce : "sum" or "max"
-        What becomes of the channels: "sum" keeps completeness (the map adds up to what the
-        attribution adds up to).
 
     Returns
     -------
@@ -91,7 +85,7 @@ def to_map(values: Any, name: str = "map", reduce: Reduce = "sum") -> NDArray[np
     if bad := int((~np.isfinite(array)).sum()):
         advice = "is there a division by zero where the map was computed?"
         raise ValueError(f"{name!r}: {bad} of {array.size} values are NaN or infinite; {advice}")
-    return {"sum": array.sum, "max": array.max}[reduce](axis=0)
+    return array.sum(axis=0)
 
 
 def to_mask(mask: Any, shape: tuple[int, int]) -> NDArray[np.int64]:

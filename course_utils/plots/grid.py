@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from ..checks import one_of
 from . import style
-from .arrays import Reduce, to_image, to_map, to_mask
+from .arrays import to_image, to_map, to_mask
 from .canvas import CourseFigure, finish
 
 #: Which maps share their colour scale: all unless one goes blank, those in a row, or none.
@@ -67,12 +67,12 @@ class _Cell:
 
     limit, signed, clipped, coarse, overlay = 1.0, False, False, False, 0.0
 
-    def __init__(self, panel: Panel, reduce: Reduce) -> None:
+    def __init__(self, panel: Panel) -> None:
         self.title, self.notes = panel.title, [panel.note]
         self.name = " ".join((panel.name or panel.title or "without a title").split())
         self.has_map = panel.values is not None
         self.picture = to_image(panel.image) if panel.image is not None else None
-        self.values = to_map(panel.values, self.name, reduce) if self.has_map else self.picture
+        self.values = to_map(panel.values, self.name) if self.has_map else self.picture
         if self.values is None:
             raise ValueError(f"panel {self.name!r}: expected an image or values, got neither")
         self.shape = (self.values if self.picture is None else self.picture).shape[:2]
@@ -132,8 +132,8 @@ class _Cell:
 
 def show_grid(
     rows: Sequence[Sequence[Panel | None]], *, row_titles: Sequence[str] | None = None,
-    scale: Scale = "auto", clip_percentile: float = 100, reduce: Reduce = "sum",
-    quantity: str = "attribution", panel_width: float = _WIDE, **words: Any
+    scale: Scale = "auto", clip_percentile: float = 100, quantity: str = "attribution",
+    panel_width: float = _WIDE, **words: Any
 ) -> CourseFigure:  # fmt: skip
     """Show rows of pictures and maps, aligned, with their scale stated.
 
@@ -153,8 +153,6 @@ def show_grid(
     clip_percentile : float
         Colours saturate at this percentile of |values| (of all maps that share the scale) instead
         of at the largest; the figure says so.
-    reduce : "sum" or "max"
-        What becomes of an attribution's channels, see `to_map`.
     quantity : str
         What the colours measure, for the colour bar's label: "contribution to the logit".
     panel_width : float
@@ -171,7 +169,7 @@ def show_grid(
     ValueError
         If a map holds NaN or does not fit its picture, or there are not as many rows as titles.
     """
-    cells = [[panel and _Cell(panel, reduce) for panel in row] for row in rows]
+    cells = [[panel and _Cell(panel) for panel in row] for row in rows]
     shown = [cell for row in cells for cell in row if cell]
     if not shown:
         raise ValueError("expected at least one panel, got none")
@@ -296,7 +294,7 @@ def show_attributions(
         Panels in a row, the image included; at most 5.
     image_title : str
     **options
-        scale, clip_percentile, reduce, quantity, title, caption, alt, display: as in `show_grid`.
+        scale, clip_percentile, quantity, title, caption, alt, display: as in `show_grid`.
 
     Returns
     -------

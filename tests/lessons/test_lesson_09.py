@@ -181,3 +181,29 @@ def test_exercises_have_answers_that_pass(lesson, capsys):
     answer = signed(maps, weight[[0]] - weight[[1]])[:, 0]
     assert cu.check("map of a difference", answer, expected)
     assert "✓" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------ calibration
+
+
+def judged(probabilities, labels) -> cu.Evaluation:
+    return cu.Evaluation(labels, probabilities, ("cat", "dog"))
+
+
+def test_calibration_of_known_predictions(lesson):
+    sure = torch.tensor([0.7, 0.6, 0.6, 0.8, 0.9])  # of the first class, which is right twice
+    found = judged(torch.stack([sure, 1 - sure], dim=1), torch.tensor([0, 0, 1, 1, 1]))
+    bins, error = lesson["reliability"](found, bins=4)
+    np.testing.assert_allclose(bins["share"], [0.6, 0.4])
+    np.testing.assert_allclose(bins["correct"], [2 / 3, 0])
+    np.testing.assert_allclose(bins["confidence"], [1.9 / 3, 0.85], rtol=1e-5)
+    assert error == pytest.approx((3 * (2 - 1.9) / 3 + 2 * 0.85) / 5, rel=1e-5)
+
+
+def test_a_calibrated_classifier_has_no_calibration_error(lesson):
+    right = 0.5 + 0.5 * torch.rand(40_000, generator=PIXELS)
+    labels = (torch.rand(40_000, generator=PIXELS) > right).long()
+    honest = torch.stack([right, 1 - right], dim=1)
+    boastful = (3 * honest.log()).softmax(dim=1)
+    assert lesson["reliability"](judged(honest, labels))[1] < 0.01
+    assert lesson["reliability"](judged(boastful, labels))[1] > 0.08
