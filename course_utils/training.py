@@ -110,7 +110,7 @@ def one_cycle(done: float) -> float:
     return 0.04 + 0.96 * done / 0.25 if done < 0.25 else cosine((done - 0.25) / 0.75)
 
 
-_SLOWER = "try a tenth of the learning rate"
+_ADVICE = "normalise them, or try a tenth of the learning rate"
 SCHEDULES: dict[str, Schedule] = {"cosine": cosine, "one_cycle": one_cycle}
 
 
@@ -229,7 +229,7 @@ def fit(
                     norm.train(norm.weight.requires_grad)
                 loss, accuracy = _run(model, batches, where, learn)
                 if not all(parameter.isfinite().all() for parameter in model.parameters()):
-                    raise FloatingPointError(f"weights are not finite after {where}: {_SLOWER}")
+                    raise FloatingPointError(f"weights are not finite after {where}: {_ADVICE}")
                 if validation is not None:
                     held = _run(model.eval(), validation, f"validation, {where}")
                     history.validation_loss.append(held[0])
@@ -275,17 +275,13 @@ def _run(
     for index, batch in enumerate(batches):
         place = f"batch {index + 1}, {where}"
         inputs, labels = (part.detach().to(device) for part in _pair(batch))
-        try:
-            with torch.set_grad_enabled(learn is not None):
-                outputs = checks.check_outputs(model(inputs.clone()), len(inputs))
-        except ValueError as error:
-            advice = "leave a last batch of one picture out, with drop_last=True"
-            error.add_note(f"This is {place}. If it is about values per channel: {advice}")
-            raise
+        with torch.set_grad_enabled(learn is not None):
+            outputs = checks.check_outputs(model(inputs.clone()), len(inputs))
         labels = _class_indices(labels, outputs)
         loss = F.cross_entropy(outputs, labels)
         if not math.isfinite(number := loss.item()):
-            raise FloatingPointError(f"the loss is {number} in {place}: {_likely_cause(inputs)}")
+            given = f"its inputs go from {inputs.min():.3g} to {inputs.max():.3g}"
+            raise FloatingPointError(f"the loss is {number} in {place}: {given}; {_ADVICE}")
         total += number * len(labels)
         right += int((outputs.argmax(dim=1) == labels).sum())
         pictures += len(labels)
@@ -294,14 +290,6 @@ def _run(
     if not pictures:
         raise ValueError(f"no pictures in {where}: an empty split, or an iterator that is used up?")
     return total / pictures, right / pictures
-
-
-def _likely_cause(inputs: Tensor) -> str:
-    if not inputs.isfinite().all():
-        return "its inputs hold NaN or infinity; is there a division by zero in the preprocessing?"
-    if (largest := float(inputs.abs().max())) > 30:
-        return f"its inputs go up to {largest:g}; normalise them (divide bytes by 255)"
-    return f"its inputs are as they should be; {_SLOWER}"
 
 
 def _pair(batch: Sequence[Tensor]) -> Sequence[Tensor]:
