@@ -162,16 +162,31 @@ def test_every_part_of_test_runs_whatever_fails(monkeypatch, capsys, tmp_path: P
     monkeypatch.setattr(tasks.shutil, "rmtree", lambda *arguments, **options: None)
     monkeypatch.setattr(tasks, "check_settings", lambda: None)
 
+    monkeypatch.setattr(tasks, "BUILD", tmp_path)
+
     def call(command, cwd, env):
-        calls.append((command, env))
+        calls.append(command)
+        assert "COURSE_PROFILE" not in env
         return int("pytest" in command)
 
+    class Beside:
+        def __init__(self, command, cwd, env, stdout, **options):
+            assert not calls, "the notebooks begin first"
+            calls.append(command)
+            assert env["COURSE_PROFILE"] == "fast"
+            assert env["JUPYTER_PATH"] == str(tmp_path / "share" / "jupyter")
+            stdout.write("one notebook failed")
+
+        def wait(self):
+            return 1
+
     monkeypatch.setattr(tasks.subprocess, "call", call)
+    monkeypatch.setattr(tasks.subprocess, "Popen", Beside)
     assert tasks.main(["test"]) == 1
     assert len(calls) == 5
-    assert calls[-1][1]["COURSE_PROFILE"] == "fast"
-    assert calls[-1][1]["JUPYTER_PATH"] == str(tmp_path / "share" / "jupyter")
-    assert "4 parts passed, 2 failed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "4 parts passed, 2 failed" in said
+    assert "one notebook failed" in said
 
 
 # --- execution ------------------------------------------------------------------------------------
