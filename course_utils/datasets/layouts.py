@@ -20,6 +20,7 @@ import pickle
 import re
 import tomllib
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -257,8 +258,9 @@ def _parse_paths(entry: Entry, files: Files) -> Listing | None:
 def _parse_table(entry: Entry, files: Files) -> Listing | None:
     """Take labels from ``train.csv`` with the columns ``img_path`` and ``label``.
 
-    A path may be absolute, as on the machine where the table was made: then its end counts. A label
-    may be the index of a class, or its name.
+    A path may be absolute, as on the machine where the table was made: then its end counts. If its
+    folder is not here at all, the file's name counts, where only one file has it. A label may be
+    the index of a class, or its name.
     """
     tables = [name for name in files if f"/{name}".lower().endswith("/train.csv")]
     if not tables:
@@ -267,6 +269,8 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
     listing = Listing(files, table[: -len("train.csv")], tuple(entry.classes))
     inside = [name[len(listing.root) :] for name in files if name.startswith(listing.root)]
     paths = {file.lower(): file for file in inside if not file.startswith(BESIDE)}
+    names = Counter(path.rpartition("/")[2] for path in paths)
+    folders = {path.rpartition("/")[0].rpartition("/")[2] for path in paths} - {""}
     labels = {str(label): label for label in range(len(entry.classes))}
     labels |= {title: label for label, title in enumerate(entry.classes)}
     rows: dict[str, int] = {}
@@ -274,6 +278,8 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
         steps, label = tidy(path).lower().split("/"), labels.get(re.sub(r"\.0*$", "", text.lower()))
         ends = ("/".join(steps[start:]) for start in range(len(steps)))
         file = next((paths[end] for end in ends if end in paths), None)
+        if file is None and names[steps[-1]] == 1 and not folders & {*steps[-2:-1]}:
+            file = next(paths[path] for path in paths if path.rpartition("/")[2] == steps[-1])
         what = f"has the label {text!r}, which should be one of {', '.join(labels)}"
         what = f"has a row already, line {rows[file]}" if file in rows else what
         what = what if file else "is not in the data set"
@@ -340,7 +346,8 @@ def _read_truth(listing: Listing) -> None:
         listing.parts = {int(part): str(title) for part, title in parts.items()}
         for name, keys in TRUTH.items():
             for number, text in enumerate(there.get(name, b"").splitlines(), 1):
-                where, line = f"{name}, line {number}", json.loads(text)
+                where = f"{name}, line {number}"
+                line = json.loads(text)
                 listing.scenes[operator.itemgetter(*keys.split())(line)[0]] = line
         known = {file: line.get("split") for file, line in listing.scenes.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
