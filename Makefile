@@ -11,17 +11,15 @@ PY := .venv/bin/python
 INSTALLED := .venv/installed
 endif
 export LESSONS PROFILE HERE
-ifneq ($(PROFILE),)
-export COURSE_PROFILE := $(PROFILE)
-endif
+$(if $(PROFILE),$(eval export COURSE_PROFILE := $(PROFILE)))
 # What would make an environment install or import elsewhere.
 unexport PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE MPLBACKEND
 
 .DEFAULT_GOAL := help
-.PHONY: help settings run site lab outputs verdicts lesson test check lint bench clean lock grade grade-demo course wheelhouse scoreboard
+.PHONY: help settings run site lab app outputs verdicts lesson test check lint bench clean lock grade grade-demo course wheelhouse scoreboard
 
 help:
-	@echo "make run | lab | test | check | lesson LESSON=04 | lint | bench | outputs | verdicts | site | clean | lock"; \
+	@echo "make run | lab | app | test | check | lesson LESSON=04 | lint | bench | outputs | verdicts | site | clean | lock"; \
 	echo "make grade FROM=folder | grade-demo | course DIR=folder | wheelhouse | scoreboard"
 
 # A mistyped lesson, profile or COURSE_… variable is refused before anything is installed.
@@ -44,6 +42,8 @@ lesson: settings $(INSTALLED)    # LESSON=04: its rules, style, tests, and an ex
 	$(PY) -m tools.lessons lesson $(LESSONS)
 lab: settings $(INSTALLED)
 	$(PY) -m jupyter lab notebooks
+app: settings $(INSTALLED)       # the widget that explains any photograph, as a page of its own
+	$(PY) -m voila tools/app.ipynb
 test: settings                   # every check, in a fresh environment
 	@$(PYTHON) tools/tasks.py test
 check: settings $(INSTALLED)     # the quick tests

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import html
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import captum.attr
@@ -65,14 +66,17 @@ def explore(draw: Callable[..., Any], **controls: Any) -> None:
     ...     return plots.show_gallery({photo: blurred(photo, noise)}, display=False)
     >>> explore(draw, photo=["goose", "drum"], noise=[0, 0.1, 0.2])  # doctest: +SKIP
     """
-    _connect(draw, {name: _make_control(name, knob) for name, knob in controls.items()})
+    knobs = {name: _make_control(name, knob) for name, knob in controls.items()}
+    _connect(draw, knobs, knobs.values())
 
 
 def _connect(
-    draw: Callable[..., Any], knobs: dict[str, Any], others: Sequence[Any] = (), busy: Any = ()
+    draw: Callable[..., Any], knobs: dict[str, Any], row: Iterable[Any], busy: Sequence[Any] = ()
 ) -> None:
-    """Display knobs and what is drawn; while `busy` holds something, nothing is drawn again."""
-    handle, turned = DisplayHandle(), itertools.count()
+    """Display widgets and what is drawn; nothing is drawn anew while `busy` holds something."""
+    # a page of Voilà has no reader without a kernel, and cannot replace what it has displayed
+    alone = os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
+    handle, turned = DisplayHandle(), itertools.count(int(alone))
 
     def redraw(**values: Any) -> None:
         if not next(turned) or busy:  # called once before any knob is turned
@@ -89,10 +93,11 @@ def _connect(
     figure = draw(**{name: knob.value for name, knob in knobs.items()})
     for knob in knobs.values():  # before the output listens, which would swallow the message
         knob.observe(clear, names="value")
-    row = ipywidgets.HBox([*knobs.values(), *others], layout={"flex_flow": "row wrap"})
-    display(ipywidgets.VBox([row, ipywidgets.interactive_output(redraw, knobs)]))
-    data, metadata = figure.mime_bundle()
-    handle.display(data, metadata=metadata, raw=True)
+    box = ipywidgets.HBox(list(row), layout={"flex_flow": "row wrap"})
+    display(ipywidgets.VBox([box, ipywidgets.interactive_output(redraw, knobs)]))
+    if not alone:
+        data, metadata = figure.mime_bundle()
+        handle.display(data, metadata=metadata, raw=True)
 
 
 def _guided(net: Network, x: Tensor, target: int, **_: Any) -> Tensor:
@@ -167,8 +172,8 @@ class _Explainer:
         self.names.sort(key=lambda name: name != photo)
         labels = {"options": list(dict.fromkeys(network.labels)), "continuous_update": False}
         choices = {
-            "network": [network.caption, *bundled], "method": sorted(_METHODS, key=method.__ne__),
-            "photo": [*self.own, *self.names],
+            "photo": [*self.own, *self.names], "network": [network.caption, *bundled],
+            "method": sorted(_METHODS, key=method.__ne__),
             "guess": ipywidgets.Dropdown(description="class", options=[("", 0)]),
             "name": ipywidgets.Combobox(description="or by name", **labels),
             "baseline": list(_BASELINES), "layer": [network.layers.grad_cam],
@@ -285,4 +290,6 @@ def explain_photograph(
     checks.one_of("method", method, _METHODS)
     network = load_network(network) if isinstance(network, str) else network
     bench = _Explainer(photo, network, method, n_steps)
-    _connect(bench.draw, bench.knobs, [bench.upload, bench.said], bench.busy)
+    photograph, *others = bench.knobs.values()
+    row = [photograph, bench.upload, *others, bench.said]
+    _connect(bench.draw, bench.knobs, row, bench.busy)

@@ -76,7 +76,7 @@ def test_make_refuses_first(wrong: str):
 
 
 @needs_make
-@pytest.mark.parametrize("task", [*tasks.LESSON_TASKS, "lab", "lint", "check", "bench"])
+@pytest.mark.parametrize("task", [*tasks.LESSON_TASKS, "lab", "app", "lint", "check", "bench"])
 def test_the_makefile_says_what_the_script_does(task: str):
     said = [line.split() for line in make("-n", "HERE=1", "LESSONS=02", task).stdout.splitlines()]
     said = [[word for word in line if not word.startswith("OMP_")] for line in said]

@@ -75,6 +75,17 @@ def test_an_error_is_one_line_and_the_knobs_go_on(screen, asked, capsys):
     assert len(screen.redrawn) == 1
 
 
+def test_a_page_of_its_own_has_one_figure(screen, monkeypatch):
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.13")
+    widgets.explore(
+        lambda size: plots.show_gallery([np.zeros((size, 8, 3))], display=False), size=[8, 9]
+    )
+    assert screen.static is None
+    assert len(screen.redrawn) == 1
+    screen.knobs["size"].value = 9
+    assert len(screen.redrawn) == 2
+
+
 def test_knobs_are_sliders_menus_or_widgets(screen):
     own = widgets.ipywidgets.IntSlider(3, description="own")
 

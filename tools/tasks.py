@@ -180,7 +180,7 @@ def commands(name: str, python: Path | str, selection: str = "") -> list[list[st
     ----------
     name
         ``run``, ``site``, ``outputs``, ``verdicts``, ``lab``, ``lint``, ``check``, ``bench``,
-        ``scoreboard``.
+        ``app``, ``scoreboard``.
     python
         The interpreter that has the course's packages.
     selection
@@ -191,6 +191,7 @@ def commands(name: str, python: Path | str, selection: str = "") -> list[list[st
         **{task: [["tools.lessons", task, *lessons]] for task in LESSON_TASKS},
         "site": [["tools.lessons", "site"]],
         "lab": [["jupyter", "lab", "notebooks"]],
+        "app": [["voila", "tools/app.ipynb"]],
         "lint": [["ruff", "check"], ["ruff", "format", "--check"], ["codespell_lib"]],
         "check": [[*UNIT_TESTS, "-m", "not slow"]],
         "bench": [["tests.benchmarks"]],
@@ -268,6 +269,7 @@ def main(arguments: Sequence[str]) -> int:
     known = (
         *LESSON_TASKS,
         "lab",
+        "app",
         "lint",
         "check",
         "bench",
