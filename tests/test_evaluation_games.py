@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from course_utils import evaluation as ev
+from scoreboard.agreement import part_agreement, rank_agreement
 
 
 def members(players: int) -> np.ndarray:
@@ -77,26 +78,26 @@ def test_what_is_no_game_is_refused(values: object):
 
 def test_agreement_knows_order_scale_and_signs():
     truth = [4.0, 2.0, -2.0, 0.0]
-    same = ev.part_agreement(np.multiply(3, truth), truth)
+    same = part_agreement(np.multiply(3, truth), truth)
     assert same.tau == pytest.approx(1)
     assert same.scale_error == pytest.approx(0, abs=1e-7)
     assert same.wrong_signs == 0
     assert same.completeness_gap == pytest.approx(8 / 8)
-    assert ev.part_agreement([4, 2, 2, 0], truth).wrong_signs == pytest.approx(2 / 8)
-    assert ev.part_agreement(np.negative(truth), truth)[:3] == pytest.approx((-1, 1, 1))
-    assert ev.part_agreement([1, 1, 1, 1], truth)[0] == 0
-    magnitudes = ev.part_agreement([4, 2, 2, 0], truth, absolute=True)
+    assert part_agreement([4, 2, 2, 0], truth).wrong_signs == pytest.approx(2 / 8)
+    assert part_agreement(np.negative(truth), truth)[:3] == pytest.approx((-1, 1, 1))
+    assert part_agreement([1, 1, 1, 1], truth)[0] == 0
+    magnitudes = part_agreement([4, 2, 2, 0], truth, absolute=True)
     assert magnitudes.tau == pytest.approx(1)
     assert magnitudes.completeness_gap == 0
 
 
 def test_agreement_counts_visible_parts_only_but_completeness_all():
-    found = ev.part_agreement([1.0, 2.0, -9.0], [1.0, 2.0, 3.0], [True, True, False])
+    found = part_agreement([1.0, 2.0, -9.0], [1.0, 2.0, 3.0], [True, True, False])
     assert found.tau == 1
     assert found.completeness_gap == pytest.approx(12 / 6)
-    assert math.isnan(ev.part_agreement([1.0, 2.0], [1.0, 2.0], [True, False]).tau)
+    assert math.isnan(part_agreement([1.0, 2.0], [1.0, 2.0], [True, False]).tau)
     with pytest.raises(ValueError, match="one number a part"):
-        ev.part_agreement([1.0], [1.0, 2.0])
+        part_agreement([1.0], [1.0, 2.0])
 
 
 def test_own_gain_is_zero_for_what_all_networks_share():
@@ -110,9 +111,9 @@ def test_own_gain_is_zero_for_what_all_networks_share():
 def test_rank_agreement_of_a_good_and_a_bad_metric():
     generator = np.random.default_rng(0)
     truth = np.linspace(0, 1, 8) + 0.1 * generator.normal(size=(40, 8))
-    good = ev.rank_agreement(truth * 5 + 1, truth)
+    good = rank_agreement(truth * 5 + 1, truth)
     assert good.value == pytest.approx(1)
     assert good.low <= good.high == pytest.approx(1)
-    assert ev.rank_agreement(-truth, truth).value == pytest.approx(-1)
-    noise = ev.rank_agreement(generator.normal(size=truth.shape), truth)
+    assert rank_agreement(-truth, truth).value == pytest.approx(-1)
+    noise = rank_agreement(generator.normal(size=truth.shape), truth)
     assert noise.low < noise.value < noise.high

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import course_utils as cu
+import explainer
 from course_utils import plots, widgets
 
 
@@ -123,13 +124,13 @@ def png(color="navy"):
 def bench(screen, monkeypatch):
     """Open the widget on SqueezeNet; `screen.computed` lists what was computed."""
     screen.computed = []
-    attribute = widgets._Explainer._attribute
+    attribute = explainer._Explainer._attribute
 
     def noted(self, *words, **more):
         screen.computed.append(words + tuple(more.values()))
         return attribute(self, *words, **more)
 
-    monkeypatch.setattr(widgets._Explainer, "_attribute", noted)
+    monkeypatch.setattr(explainer._Explainer, "_attribute", noted)
     widgets.explain_photograph("leafhopper", method="Saliency", n_steps=2)
     return screen
 
@@ -201,17 +202,17 @@ def test_a_broken_upload_gets_a_sentence_and_nothing_is_lost(bench):
 
 def test_maps_are_the_libraries(screen):
     name, photo = "SqueezeNet 1.1", "leafhopper"
-    explainer = widgets._Explainer(photo, cu.load_network("squeezenet1_1"), "Occlusion", 2)
-    x, ranks, _ = explainer.look(name, photo)
-    target, net = ranks[0].index, explainer.load(name)
+    bench = explainer._Explainer(photo, cu.load_network("squeezenet1_1"), "Occlusion", 2)
+    x, ranks, _ = bench.look(name, photo)
+    target, net = ranks[0].index, bench.load(name)
     window = {"sliding_window_shapes": (3, 28, 28), "strides": (3, 28, 28)}
     theirs = captum.attr.Occlusion(net.model).attribute(
-        x, target=target, baselines=widgets._BASELINES["black"](net, x), **window
+        x, target=target, baselines=explainer._BASELINES["black"](net, x), **window
     )
-    ours, _ = explainer.attribute(name, photo, "Occlusion", target, baseline="black")
+    ours, _ = bench.attribute(name, photo, "Occlusion", target, baseline="black")
     torch.testing.assert_close(ours, theirs[0, 0, ::28, ::28], atol=1e-3, rtol=1e-3)
     theirs = captum.attr.InputXGradient(net.model).attribute(x.requires_grad_(), target)
-    ours, _ = explainer.attribute(name, photo, "Gradient × input", target)
+    ours, _ = bench.attribute(name, photo, "Gradient × input", target)
     torch.testing.assert_close(ours, theirs.detach()[0].sum(0))
 
 

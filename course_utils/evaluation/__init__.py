@@ -4,9 +4,8 @@
 - interventions: `deletion_curve`
 - controls: `random_maps`, `edge_maps`, `compare_with_controls`
 - likeness of maps: `spearman_similarity`
-- exact values of parts: `shapley_values`, `shapley_interactions`; how far an explanation is from
-  them: `part_agreement`, `own_gain`
-- how well a metric ranks methods: `rank_agreement`; the metrics: `scoreboard.METRICS`
+- exact values of parts: `shapley_values`, `shapley_interactions`; does a map tell its own network
+  from others: `own_gain`; how far methods and metrics are from the truth: the package `scoreboard`
 - how sure: `bootstrap_interval`, `permutation_test`
 
 Maps are (N, C, H, W) or (N, H, W), tensors on any device, arrays or lists; what comes back is one
@@ -16,7 +15,7 @@ it.
 """
 
 from .controls import Comparison, compare_with_controls, edge_maps, random_maps
-from .games import own_gain, part_agreement, rank_agreement, shapley_interactions, shapley_values
+from .games import own_gain, shapley_interactions, shapley_values
 from .interventions import deletion_curve
 from .measures import (
     mask_iou,
@@ -30,7 +29,7 @@ from .statistics import Interval, PermutationTest, bootstrap_interval, permutati
 
 __all__ = [
     "Comparison", "Interval", "PermutationTest", "bootstrap_interval", "compare_with_controls",
-    "deletion_curve", "edge_maps", "mask_iou", "own_gain", "part_agreement", "part_ids",
-    "part_relevance", "permutation_test", "pointing_game", "random_maps", "rank_agreement",
-    "relevance_mass", "shapley_interactions", "shapley_values", "spearman_similarity",
+    "deletion_curve", "edge_maps", "mask_iou", "own_gain", "part_ids", "part_relevance",
+    "permutation_test", "pointing_game", "random_maps", "relevance_mass", "shapley_interactions",
+    "shapley_values", "spearman_similarity",
 ]  # fmt: skip

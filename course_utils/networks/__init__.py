@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -65,32 +66,27 @@ def _torchvision_model(name: str) -> nn.Module:
     return torchvision.models.get_model(name, weights=None)
 
 
-#: The course's networks by name; their layers are grad_cam, head, content and style.
-NETWORKS: dict[str, Architecture] = {
-    "squeezenet1_1": Architecture(
-        "SqueezeNet 1.1",
-        Layers("features.12", "classifier.1", "features.3",
-               ("features.1", "features.4", "features.6", "features.7")),
-        partial(_torchvision_model, "squeezenet1_1"), bundled=_squeezenet_weights),
-    "efficientnet_lite0": Architecture(
-        "EfficientNet-Lite0",
-        Layers("head", "classifier", "blocks.4", ("stem", "blocks.2", "blocks.4", "blocks.7")),
-        efficientnet_lite0, bundled=_efficientnet_weights, mean=(0.498,) * 3, std=(0.502,) * 3),
-    "mobilenet_v3_large": Architecture(
-        "MobileNetV3-Large",
-        Layers("features.16", "classifier.3", "features.6",
-               ("features.0", "features.3", "features.6", "features.12")),
-        partial(_torchvision_model, "mobilenet_v3_large"), stand_in="efficientnet_lite0"),
-    "resnet18": Architecture(
-        "ResNet18",
-        Layers("layer4", "fc", "layer2", ("relu", "layer1", "layer2", "layer3")),
-        partial(_torchvision_model, "resnet18"), stand_in="efficientnet_lite0"),
-    "vgg19": Architecture(
-        "VGG19",
-        Layers("features.35", "classifier.6", "features.22",
-               ("features.1", "features.6", "features.11", "features.20", "features.29")),
-        partial(_torchvision_model, "vgg19"), stand_in="squeezenet1_1"),
-}  # fmt: skip
+_BUILD = {"efficientnet_lite0": efficientnet_lite0}
+_BUNDLED = {"squeezenet1_1": _squeezenet_weights, "efficientnet_lite0": _efficientnet_weights}
+
+
+def _read_table() -> dict[str, Architecture]:
+    tables = tomllib.loads(assets.course_file("networks.toml").read_text(encoding="utf-8"))
+    networks = {}
+    for name, table in tables.items():
+        layers = table.pop("layers")
+        about = {
+            key: tuple(value) if key in ("mean", "std") else value for key, value in table.items()
+        }
+        networks[name] = Architecture(
+            layers=Layers(**layers | {"style": tuple(layers["style"])}), bundled=_BUNDLED.get(name),
+            build=_BUILD.get(name, partial(_torchvision_model, name)), **about,
+        )  # fmt: skip
+    return networks
+
+
+#: The course's networks by name, as ``data/networks.toml`` describes them.
+NETWORKS: dict[str, Architecture] = _read_table()
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from course_utils.evaluation import own_gain, part_agreement, rank_agreement
+from course_utils.evaluation import own_gain
 
+from .agreement import part_agreement, rank_agreement
 from .measure import GAMES, REFERENCES, SPOILED
 from .methods import METHODS
 from .metrics import METRICS
