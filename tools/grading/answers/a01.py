@@ -80,7 +80,8 @@ share = values[animal.numpy()].sum() / values.sum()
 scene = course_scenes.render("cifar10", 1, 32, cu.student_seed(student), workers=1, progress=False)
 mine = torch.tensor(scene.images).permute(0, 3, 1, 2) / 127.5 - 1
 animal = torch.tensor(scene.masks[0] > 0)
-ig = IntegratedGradients(model).attribute(mine, target=model(mine).argmax(1), n_steps=50)
+ig = IntegratedGradients(model)
+ig = ig.attribute(mine, target=model(mine).argmax(1), n_steps=50, method="riemann_middle")
 size = ig.sum(1)[0].abs()
 share = float((size * animal).sum() / size.sum())
 """,
