@@ -161,7 +161,7 @@ def _text(tables: dict[str, pd.DataFrame], about: dict[str, Any]) -> str:
     first = ", ".join(f"{row.method} ({_ends(row)})" for row in best.head(3).itertuples())
     return f"""# Scoreboard
 
-How far is each explanation method, and each popular metric of explanations, from the **exact truth**? A rendered scene has 5 to 8 parts; every subset of them is rendered again and shown to the network, which gives the exact Shapley value of each part. A map is added up over the parts and compared with that. Lesson 11 explains it, repeats a part of it, and shows how a method of your own joins.
+How far is each explanation method, and each popular metric of explanations, from the **exact truth**? A rendered scene has 5 to 8 parts; every subset of them is rendered again and shown to the network, which gives the exact Shapley value of each part. A map is added up over the parts and compared with that. [Lesson 11](notebooks/11_measuring_explanations) explains it, repeats a part of it, and shows how a method of your own joins.
 
 **In front:** {first}. **Metrics that surely rank like the truth (τ above 0.3 on every network):** {", ".join(sure[sure > 0.3].index) or "none"}.
 
@@ -179,7 +179,7 @@ The same methods by other measures. **Own gain**: τ with one's own network's tr
 
 {_details(methods)}
 
-τ on other networks (background plays): small ones trained on complete scenes, or also on incomplete ones, and both bundled networks with a trained head. "Untrained" is a small untrained network throughout.
+τ on other networks (background plays): small ones trained on complete scenes, or also on incomplete ones, and both bundled networks with a trained head (6 scenes, so no intervals). "Untrained" is a small untrained network throughout.
 
 {_families(methods)}
 
