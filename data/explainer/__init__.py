@@ -182,7 +182,7 @@ class _Explainer:
 
 def explain_photograph(
     photo: photos.PhotoSource = "bald_eagle", network: Network | str = "squeezenet1_1", *,
-    method: str = "Integrated Gradients", n_steps: int = 20,
+    method: str = "Integrated Gradients", n_steps: int = 15,
 ) -> None:  # fmt: skip
     """Display a photograph, what a network sees in it and why, with a knob for every choice.
 
