@@ -151,7 +151,8 @@ def write_page(docs: Path = DOCS) -> Path:
 
 
 def _text(tables: dict[str, pd.DataFrame], about: dict[str, Any]) -> str:
-    scenes = " and ".join(f"{count} of {family}" for family, count in about["scenes"].items())
+    counts = about["scenes"].items()
+    scenes = " and ".join(f"{count} scenes of {family}" for family, count in counts)
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     methods, metrics = tables["methods"], tables["metrics"]
     best = chosen(methods).sort_values("value", ascending=False)
@@ -161,11 +162,11 @@ def _text(tables: dict[str, pd.DataFrame], about: dict[str, Any]) -> str:
     first = ", ".join(f"{row.method} ({_ends(row)})" for row in best.head(3).itertuples())
     return f"""# Scoreboard
 
-How far is each explanation method, and each popular metric of explanations, from the **exact truth**? A rendered scene has 5 to 8 parts; every subset of them is rendered again and shown to the network, which gives the exact Shapley value of each part. A map is added up over the parts and compared with that. [Lesson 11](notebooks/11_measuring_explanations) explains it, repeats a part of it, and shows how a method of your own joins.
+How far is each explanation method, and each popular metric of explanations, from the **exact truth**? A rendered scene has 5 to 8 parts; every subset of them is rendered again and shown to the network, which gives the exact Shapley value of each part. A map is added up over the parts and compared with that. {{doc}}`Lesson 11 <notebooks/11_measuring_explanations>` explains it, repeats a part of it, and shows how a method of your own joins.
 
 **In front:** {first}. **Metrics that surely rank like the truth (τ above 0.3 on every network):** {", ".join(sure[sure > 0.3].index) or "none"}.
 
-Computed by `{about["command"]}`: {scenes}, three training runs of each small network; metrics and the planted cue on {about["fewer"]} scenes; {about["processor_seconds"] / 60:.0f} minutes of one processor core ({about["machine"]}); {versions}. The numbers are in `data/scoreboard.parquet`. Intervals are 95 %, a paired bootstrap over scenes; *spread* is the standard deviation over training runs, which the intervals do not hold.
+Computed by `{about["command"]}`: {scenes} (`--animals 60` takes more), three training runs of each small network; metrics and the planted cue on {about["fewer"]} scenes; {about["processor_seconds"] / 60:.0f} minutes of one processor core ({about["machine"]}); {versions}. The numbers are in `data/scoreboard.parquet`. Intervals are 95 %, a paired bootstrap over scenes; *spread* is the standard deviation over training runs, which the intervals do not hold.
 
 ## Methods
 
