@@ -467,6 +467,7 @@ def executed():
     return notebook
 
 
+@pytest.mark.slow
 def test_notebooks_store_alternative_text_and_show_each_figure_once(executed):
     first, second, third, fourth, fifth = (cell.outputs for cell in executed.cells)
     for kind, outputs in (("jpeg", first), ("png", second), ("jpeg", fifth)):

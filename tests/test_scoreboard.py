@@ -92,6 +92,7 @@ def test_covered_pictures_show_grey(games: list[parts.Game]):
     np.testing.assert_array_equal(covered[-2][~game.masks[0]], game.picture[~game.masks[0]])
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bytes(games: list[parts.Game]):
     two = parts.render_games([game.scene for game in games], workers=2, progress=False)
     for one, other in zip(games, two, strict=True):

@@ -38,6 +38,7 @@ def subject() -> subjects.Subject:
     return subjects.load_subject("animals", "complete", 0)
 
 
+@pytest.mark.slow
 def test_differences_are_differences(subject: subjects.Subject, games: list[parts.Game]):
     images = subject.inputs(np.stack([game.picture for game in games]))
     logits, differences = subject.model.network(images), subject.model(images)
@@ -48,6 +49,7 @@ def test_differences_are_differences(subject: subjects.Subject, games: list[part
     assert (best[:, 0] != best[:, 1]).all()
 
 
+@pytest.mark.slow
 def test_all_methods_explain_and_complete_ones_are_complete(
     subject: subjects.Subject, games: list[parts.Game]
 ):
@@ -66,6 +68,7 @@ def test_all_methods_explain_and_complete_ones_are_complete(
     assert not any(hasattr(layer, "rule") for layer in subject.model.modules())
 
 
+@pytest.mark.slow
 def test_a_method_of_ones_own_joins_both_tables(games: list[parts.Game]):
     @method("plain input", "control")
     def plain_input(task: scoreboard.Task) -> torch.Tensor:

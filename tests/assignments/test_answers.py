@@ -103,6 +103,7 @@ def test_the_stub_earns_nothing(master, task, solved):
     assert not passed, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("master", "task"), TASKS, ids=IDS)
 def test_wrong_answers_lose_the_task_and_are_told_why(master, task, solved):
     wrong = answers(master).WRONG[task]

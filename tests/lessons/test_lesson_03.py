@@ -120,7 +120,8 @@ def test_occlusion_covers_the_whole_of_any_picture(lesson):
 
 
 @pytest.mark.parametrize(
-    ("name", "begin", "end"), [("squeezenet1_1", 9, 13), pytest.param("vgg19", 28, 36)]
+    ("name", "begin", "end"),
+    [("squeezenet1_1", 9, 13), pytest.param("vgg19", 28, 36, marks=pytest.mark.slow)],
 )
 def test_head_then_last_block_learn_and_the_rest_stays(lesson, load_named, name, begin, end):
     net = load_named(name)

@@ -23,6 +23,8 @@ from course_scenes.build import (
 )
 from course_scenes.shortcuts import WATERMARK, stamp
 
+pytestmark = pytest.mark.slow
+
 ARCHIVES = Path(__file__).resolve().parents[2] / "data" / "embedded"
 # what two JPEGs of nearly the same picture may differ by, in grey levels
 JPEG_TOLERANCE = 1.0

@@ -67,6 +67,7 @@ def _imported(path: Path) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_workers_start_from_a_script_with_a_guard(tmp_path: Path):
     script = tmp_path / "script.py"
     indented = RENDER.strip().replace("\n", "\n    ")
@@ -75,6 +76,7 @@ def test_workers_start_from_a_script_with_a_guard(tmp_path: Path):
     assert (run.returncode, run.stdout.strip()) == (0, "rendered"), run.stderr
 
 
+@pytest.mark.slow
 def test_script_without_a_guard_is_told_so(tmp_path: Path):
     script = tmp_path / "script.py"
     script.write_text(RENDER, encoding="utf-8")
