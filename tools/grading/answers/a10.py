@@ -107,11 +107,11 @@ pictures, truth, rows, maps = pictures_of(cu.student_seed(student))
 size = maps.abs().flatten(1)
 size = size / (size ** 2).sum(dim=1, keepdim=True).sqrt()
 table = rows.assign(true=truth, unlike=0.0)
-for i in table.index:
-    mates = [j for j in table.index if table.label[j] == table.label[i] and j != i]
-    if len(mates) > 3:
-        rest = size[mates].mean(dim=0)
-        table.loc[i, "unlike"] = 1 - float(size[i] @ rest / rest.norm())
+for _, mates in table.groupby("label").groups.items():
+    if len(mates) >= 5:
+        rest = size[list(mates)].sum(dim=0) - size[list(mates)]
+        cosine = (size[list(mates)] * rest).sum(dim=1) / rest.norm(dim=1)
+        table.loc[mates, "unlike"] = 1 - cosine.numpy().astype(float)
 table = table.sort_values("unlike", ascending=False)
 strangest = table.index[0]
 distance = round(table.unlike.iloc[0], 4)

@@ -195,15 +195,15 @@ def shapley(v, n):
         "asks again for every part": _SHAPLEY.replace(
             "gain = scores[a + 2**i] - scores[a]", "gain = (v(z[a + 2**i]) - v(z[a])).double()"
         ),
-        "fifty random orders": """
+        "twenty random orders": """
 def shapley(v, n):
     draw, values = torch.Generator().manual_seed(0), torch.zeros(n)
-    for _ in range(50):
+    for _ in range(20):
         order = torch.randperm(n, generator=draw)
         steps = torch.zeros(n + 1, n, dtype=torch.bool)
         for k, i in enumerate(order):
             steps[k + 1:, i] = True
-        values[order] += v(steps).diff() / 50
+        values[order] += v(steps).diff() / 20
     return values
 """,
         "the sign": _SHAPLEY.replace(
