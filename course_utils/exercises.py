@@ -145,7 +145,7 @@ def difference(answer: Any, expected: Any, rtol: float = 1e-4, atol: float = 1e-
         return f"expected shape {wanted.shape}, got {found.shape}"
     if not np.isfinite(found).all():
         return f"{int((~np.isfinite(found)).sum())} of {found.size} values are NaN or infinite"
-    off = np.abs(found - wanted) > atol + rtol * np.abs(wanted)
+    off = ~(np.abs(found - wanted) <= atol + rtol * np.abs(wanted))  # NaN is no number's equal
     if not off.any():
         return None
     if wanted.ndim == 0:

@@ -105,3 +105,8 @@ def test_seed_depends_on_the_student_and_the_grader_decides_who_that_is(monkeypa
         cu.student_seed(" ")
     monkeypatch.setenv("GRADER_STUDENT", "bob")
     assert cu.student_seed("ada") == cu.student_seed("bob")
+
+
+def test_no_number_stands_for_an_expected_nan(capsys):
+    assert not check("a gap", [1.0, 0.0, 2.0], [1.0, float("nan"), 2.0])
+    assert "the first is at (1,), expected nan, got 0" in capsys.readouterr().out
