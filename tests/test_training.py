@@ -777,7 +777,7 @@ def test_course_checkpoint_knows_real_photographs():
 @pytest.mark.skipif(not CIFAR10.is_file(), reason=f"no {CIFAR10}")
 def test_stated_accuracy_is_measured_again(fresh_assets):
     network = load_checkpoint("cifar10_tutorial_cnn", device="cpu")
-    splits = cu.load_dataset("cifar10", "real", folder=CIFAR10, verbose=False, progress=False)
+    splits = cu.load_dataset("cifar10", "real", folder=CIFAR10, verbose=False)
     assert list(splits.classes) == network.labels
     tensors = splits.test.to_tensors(progress=False)
     scale = network.preprocess.mean, network.preprocess.std
