@@ -96,7 +96,7 @@ def upload(browser: Browser, path: Path) -> None:
 
 def turn_the_knobs(browser: Browser, folder: Path) -> None:
     """Choose another method, upload a photograph and a broken file; see what changes."""
-    seen = [wait_for(lambda: browser.evaluate(FIGURE), "the first figure", 90)]
+    seen = [wait_for(lambda: browser.evaluate(FIGURE), "the first figure", 180)]
     Image.new("RGB", (300, 200), "orange").save(folder / "mine.png")
     (folder / "broken.png").write_bytes(b"not a picture")
 

@@ -12,7 +12,8 @@ import pytest
 from tools.grading import __main__ as command
 from tools.grading import demo, masters, report
 
-MASTER = masters.masters("01")[0]
+EVERY = masters.masters()
+MASTER = EVERY[0]
 ANSWERS = import_module("tools.grading.answers.a01")
 
 
@@ -104,10 +105,10 @@ def test_cheats_earn_nothing_and_stop_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("damage", demo.DAMAGES)
 def test_the_assignment_is_found_without_the_files_name(damage, tmp_path):
-    for master in masters.masters():
+    for master in EVERY[:1] if damage == "huge_outputs" else EVERY:
         right = import_module(f"tools.grading.answers.a{master.name[:2]}").RIGHT
         notebook = demo.answered(
             master, "ada", {t: next(iter(a.values())) for t, a in right.items()}
         )
         data = demo.damaged(notebook, damage, master)
-        assert command.which(tmp_path / "final (2).ipynb", data, masters.masters()) == master
+        assert command.which(tmp_path / "final (2).ipynb", data, EVERY) == master

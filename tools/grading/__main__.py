@@ -80,12 +80,12 @@ def which(path: Path, data: bytes, chosen: list[masters.Master]) -> masters.Mast
     text = data.replace(b"\x00", b"").decode("utf-8", errors="replace")
     counts = {}
     for master in chosen:
-        signs = [
-            sign
-            for task in master.tasks.values()
-            for sign in (f"Task {task.id}", f"task-{task.id.replace('.', '-')}", *task.names)
-        ]
-        counts[master] = sum(sign in text for sign in signs)
+        marks = [master.name]  # in the badges' addresses
+        for task in master.tasks.values():
+            marks += [f"Task {task.id}", f"task-{task.id.replace('.', '-')}"]
+        defined = {name for task in master.tasks.values() for name in task.names}
+        found = re.findall(rf"\b(?:def |class )?({'|'.join(sorted(defined))})\b *[(=]", text)
+        counts[master] = 3 * sum(mark in text for mark in marks) + len(set(found)) / len(defined)
     best = max(counts, key=counts.get)
     if counts[best]:
         return best
