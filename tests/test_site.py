@@ -124,6 +124,13 @@ def test_a_lesson_can_be_opened_elsewhere_and_downloaded(site: Path):
     assert json.loads(download.read_text("utf-8"))["cells"]
 
 
+def test_no_paper_stands_twice():
+    """After a key that comes again, Sphinx reads no further and forgets the rest."""
+    text = (tasks.ROOT / "docs" / "references.bib").read_text(encoding="utf-8")
+    keys = re.findall(r"^@\w+\{([^,]+),", text, re.M)
+    assert sorted(keys) == sorted(set(keys))
+
+
 def test_lessons_cite_what_references_bib_holds(site: Path):
     from lessons import PAPER, papers
 
