@@ -112,3 +112,10 @@ def test_the_assignment_is_found_without_the_files_name(damage, tmp_path):
         )
         data = demo.damaged(notebook, damage, master)
         assert command.which(tmp_path / "final (2).ipynb", data, EVERY) == master
+
+
+@pytest.mark.parametrize("master", EVERY, ids=lambda master: master.name)
+def test_the_lesson_names_its_assignment(master):
+    lesson = command.tasks.ROOT / "notebooks" / master.path.name
+    place = f"(assignments/release/{master.name}/{master.path.name})"
+    assert place in lesson.read_text(encoding="utf-8")
