@@ -10,7 +10,7 @@ from pathlib import Path
 
 import _made
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -310,6 +310,7 @@ def test_a_damaged_zip_loads_or_is_a_dataset_error(changes, tmp_path):
         st.text(alphabet='a,;\t\n\r"\0é0.\ud800', max_size=40),
     )
 )
+@example(data=b"img_path,label\n,,\x00")
 def test_any_bytes_as_a_table_load_or_are_a_dataset_error(data, tmp_path):
     files = _made.vegetables(4)
     folder = _made.write(tmp_path / "v", files)

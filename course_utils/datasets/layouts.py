@@ -304,7 +304,12 @@ def _read_table(data: bytes, given: str) -> list[tuple[int, str, str]]:
         text = data.decode("cp1252", "replace")  # as Excel writes it
     announced = text.startswith("sep=")
     separator = max(",;\t", key=text.split("\n", int(announced) + 1)[int(announced)].count)
-    options = {"dtype": str, "keep_default_na": False, "skip_blank_lines": False}
+    options = {
+        "dtype": str,
+        "keep_default_na": False,
+        "skip_blank_lines": False,
+        "index_col": False,
+    }
     try:
         table = pd.read_csv(
             io.StringIO(text),
