@@ -281,7 +281,9 @@ def _run(
         loss = F.cross_entropy(outputs, labels)
         if not math.isfinite(number := loss.item()):
             given = f"its inputs go from {inputs.min():.3g} to {inputs.max():.3g}"
-            raise FloatingPointError(f"the loss is {number} in {place}: {given}; {_ADVICE}")
+            undone = "is there a division by zero in the preprocessing?"
+            advice = _ADVICE if inputs.isfinite().all() else undone
+            raise FloatingPointError(f"the loss is {number} in {place}: {given}; {advice}")
         total += number * len(labels)
         right += int((outputs.argmax(dim=1) == labels).sum())
         pictures += len(labels)

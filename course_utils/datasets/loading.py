@@ -89,7 +89,7 @@ def load_dataset(
     path, used, reason = _find(entry, source, edition, folder)
     listing = find_listing(entry, path)
     if listing.problems:
-        advice = "mend or delete such files, and their rows in a table"
+        advice = "mend such files, or move them elsewhere and take their rows out of the table"
         raise DatasetError(f"{path}: {_shortened(listing.problems)}; {advice}")
     there = {record.label for record in listing.records}
     if empty := [name for label, name in enumerate(listing.classes) if label not in there]:
