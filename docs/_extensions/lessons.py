@@ -38,7 +38,7 @@ CARD_SIZE, CARD_MARGIN = (800, 500), 28
 
 #: The modules of the package, the lowest first.
 MODULES = (
-    *("runtime", "checks", "archives", "assets", "photos", "networks", "datasets", "training"),
+    *("checks", "runtime", "archives", "assets", "photos", "networks", "datasets", "training"),
     *("attribution", "optimization", "evaluation", "plots", "batch", "widgets", "exercises"),
 )
 
