@@ -24,13 +24,21 @@ def test_what_a_logit_loses_is_positive_also_where_it_is_negative(size):
     """The logit falls with the detail, from 3 or from -3, by as much."""
     detail = X.var(dim=(1, 2, 3)).item()
     model = lambda x: x.var(dim=(1, 2, 3))[:, None] - detail + size  # noqa: E731
-    lost = lesson(model=model).lost
-    left = lost(X, 0, torch.rand(224, 224), "size")
-    assert 0 < left < 1
-    assert left == pytest.approx(
-        lesson(model=lambda x: model(x) - size + 3).lost(X, 0, torch.rand(224, 224), "size"),
-        abs=0.01,
-    )
+    ranked = torch.rand(2, 196)
+    left = lesson(model=model).lost(X, 0, ranked)
+    assert all(0 < share < 1 for share in left)
+    other = lesson(model=lambda x: model(x) - size + 3).lost(X, 0, ranked)
+    assert left == pytest.approx(other, abs=0.01)
+
+
+def test_what_is_lost_is_what_the_highest_tiles_held():
+    """A network that sees only the upper left tile loses it to the row that ranks it highest."""
+    first = torch.zeros(2, 196)
+    first[0, 0] = first[1, 195] = 1
+    lost = lesson(model=lambda x: x[:, :1, :16, :16].var(dim=(1, 2, 3))[:, None] + 1).lost
+    seen, unseen = lost(X, 0, first + torch.linspace(0.1, 0, 196).roll(98))
+    assert seen > 0.01
+    assert abs(unseen) < 1e-3
 
 
 def test_a_map_is_read_by_size_or_by_sign_and_by_nothing_else():
