@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def check(
     hint: str = "",
     rtol: float = 1e-4,
     atol: float = 1e-6,
-    from_scratch: bool = False,
+    from_scratch: bool | Iterable[Callable] = False,
 ) -> bool:
     """Compare an answer with the expected one and print one line about it; never raise.
 
@@ -54,16 +55,17 @@ def check(
     name : str
         What was asked for, for the printed line.
     answer : tensor, array, number, text, or a function without arguments that returns one
-        A function is called here, so that an error in it becomes a line too. ``...`` and None
-        count as not answered yet.
+        A function is called here, so that an error in it becomes a line too. ``...``, None and
+        a name that is not there count as not answered yet.
     expected : tensor, array, number or text
         The right answer; tensors and arrays of any device and number type.
     hint : str
         Added where the answer is wrong.
     rtol, atol : float
         Numbers count as equal within ``atol + rtol * |expected|``.
-    from_scratch : bool
-        Let the attribution methods of Captum and of this course raise while `answer` is called.
+    from_scratch : bool or functions
+        Let the attribution methods of Captum and of this course raise while `answer` is called,
+        and so these functions, however they were imported.
 
     Returns
     -------
@@ -93,34 +95,38 @@ def check(
     return False
 
 
-def _answer(answer: Any, from_scratch: bool) -> tuple[Any, str | None]:
+def _answer(answer: Any, from_scratch: Any) -> tuple[Any, str | None]:
     """Call the answer if it is a function; say what went wrong, or "" if there is none yet."""
     if isinstance(answer, Callable) and not hasattr(answer, "shape"):
         try:
-            with _without_libraries() if from_scratch else contextlib.nullcontext():
+            with _without_libraries(from_scratch) if from_scratch else contextlib.nullcontext():
                 answer = answer()
         except Exception as error:
+            if isinstance(error, NameError) and not error.__traceback__.tb_next.tb_next:
+                return None, ""  # the check's own line found no such name
             return None, f"your code stopped with {type(error).__name__}: {error}"
     return answer, "" if answer is None or answer is ... else None
 
 
 @contextlib.contextmanager
-def _without_libraries() -> Iterator[None]:
+def _without_libraries(functions: Any) -> Iterator[None]:
     def refuse(*_args: Any, **_kwargs: Any) -> None:
-        raise RuntimeError("this task asks you to write the method yourself, without a library's")
+        raise RuntimeError("this task asks you to write it yourself, without a library's function")
 
     captum = sys.modules.get("captum.attr")
     methods = {m for m in vars(captum).values() if hasattr(m, "attribute")} if captum else set()
-    saved = [(m, vars(m)["attribute"]) for m in methods if "attribute" in vars(m)]
+    saved = [(m, "attribute", vars(m)["attribute"]) for m in methods if "attribute" in vars(m)]
+    plain = map(inspect.unwrap, () if functions is True else functions)
+    saved += [(function, "__code__", function.__code__) for function in plain]
     try:
         checks.refuse_methods = refuse
-        for method, _ in saved:
-            method.attribute = refuse
+        for owner, name, _ in saved:
+            setattr(owner, name, refuse if name == "attribute" else refuse.__code__)
         yield
     finally:
         checks.refuse_methods = None
-        for method, attribute in saved:
-            method.attribute = attribute
+        for owner, name, old in saved:
+            setattr(owner, name, old)
 
 
 def _record(name: str, answer: Any) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 from captum.attr import Saliency
+from scipy.stats import kendalltau
 
 import course_utils as cu
+from course_utils.evaluation import shapley_values
 from course_utils.exercises import check
 
 
@@ -26,7 +30,11 @@ def test_equal_answers_pass_whatever_holds_them(answer, capsys):
     assert capsys.readouterr().out == "✓ ones\n"
 
 
-@pytest.mark.parametrize("answer", [None, ..., lambda: None, lambda: ...])
+def misspelt():
+    return ones  # noqa: F821
+
+
+@pytest.mark.parametrize("answer", [None, ..., lambda: None, lambda: ..., lambda: share])  # noqa: F821
 def test_a_stub_is_not_an_error(answer, capsys):
     assert not check("later", answer, 1.0)
     assert "not answered yet" in capsys.readouterr().out
@@ -38,6 +46,7 @@ def test_a_stub_is_not_an_error(answer, capsys):
         (torch.ones(3, 2), "expected shape (2, 3), got (3, 2)"),
         (torch.full((2, 3), float("nan")), "NaN"),
         (torch.tensor([[1.0, 1, 1], [1, 2, 1]]), "the first is at (1, 1), expected 1, got 2"),
+        (lambda: misspelt(), "your code stopped with NameError"),
         (lambda: torch.ones(2, 3) @ torch.ones(2, 3), "your code stopped with RuntimeError"),
         ("one", "expected numbers"),
     ],
@@ -80,6 +89,12 @@ def test_from_scratch_refuses_library_methods_however_they_were_imported():
         assert cu.check(
             name, lambda: captum.attribute(x.clone().requires_grad_(), target=1), expected
         )
+    functions = kendalltau, cu.evaluation.shapley_values
+    others = {kendalltau: ([1, 2], [1, 2]), shapley_values: ([0, 1, 2, 3],)}
+    for function, arguments in others.items():
+        call = functools.partial(function, *arguments)
+        assert not cu.check("other", lambda call=call: call()[0], 1, from_scratch=functions)
+        assert cu.check("and again", lambda call=call: call()[0], 1)
     own = lambda: net[1].weight[1].abs().view(1, 3, 2, 2)  # noqa: E731
     assert cu.check("own", own, expected, from_scratch=True)
     assert ours(net, x, 1, progress=False).attributions.shape == x.shape, "and they work again"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import copy
 import io
+import re
+import symtable
+from collections.abc import Callable
 from importlib import import_module
 
 import matplotlib as mpl
@@ -59,12 +63,24 @@ def solved():
         yield Solved()
 
 
+def cell(master: masters.Master, kind: str, task: str) -> str:
+    """Source of a task's cell in the master."""
+    return next(c.source for c in master.notebook.cells if masters.is_cell(c, kind, task))
+
+
 def outcome(
-    master, task: str, source: str, solved: Solved, figure: bool = False
+    master,
+    task: str,
+    source: str,
+    solved: Solved,
+    figure: bool = False,
+    hidden: bool = True,
+    replace: Callable[[dict], dict] = lambda _: {},
 ) -> tuple[bool, list[str]]:
-    """Whether a task's whole check passes with an answer, and what it printed."""
-    check = next(c.source for c in master.notebook.cells if masters.is_cell(c, "Check", task))
+    """Whether a check passes with an answer (`replace` changes its names), and what it printed."""
+    check = cell(master, "Check", task)
     check = check if figure else check.replace("if all(passed):", "if False:")
+    check = check if hidden else masters.HIDDEN.sub("", check)
     prepared, after = solved[master]
     names = master.tasks[task].names  # what the solution left behind is no answer
     space = {k: v for k, v in after.items() if k not in names} | untouched(prepared)
@@ -72,7 +88,7 @@ def outcome(
     with contextlib.redirect_stdout(said):
         try:
             exec(source, space)
-            space |= untouched(prepared)
+            space |= untouched(prepared) | replace(space)
             exec(check, space)
         except Exception:
             passed = False
@@ -85,7 +101,7 @@ def test_the_solution_and_unusual_right_answers_pass(master, task, solved, tmp_p
     right = answers(master).RIGHT[task]
     assert len(right) >= 2
     names, truth = master.tasks[task].visible + master.tasks[task].hidden, None
-    own = next(c.source for c in master.notebook.cells if masters.is_cell(c, "Task", task))
+    own = cell(master, "Task", task)
     for number, (name, source) in enumerate({"the solution": own, **right}.items()):
         (records := tmp_path / str(number)).mkdir()
         monkeypatch.setenv(RECORDS, str(records))
@@ -116,6 +132,72 @@ def test_wrong_answers_lose_the_task_and_are_told_why(master, task, solved):
         assert failed, (name, said)
         if "number" not in visible[0]:  # a number's value is the student's to find
             assert any(line[2:].startswith(visible) for line in failed), (name, said)
+
+
+FUNCTIONS = [(m, t) for m, t in TASKS if re.search(r"^def ", m.tasks[t].stub, re.M)]
+LIBRARIES = [(m, t) for m, t in TASKS if "from_scratch" in m.tasks[t].check]
+
+
+@pytest.mark.parametrize(("master", "task"), LIBRARIES, ids=[task for _, task in LIBRARIES])
+def test_a_library_does_not_write_it_for_you(master, task, solved):
+    calls = masters.check_calls(cell(master, "Check", task))
+    bare = [c.args[0].value for c in calls if not {"from_scratch"} & {k.arg for k in c.keywords}]
+    assert not set(bare) & set(master.tasks[task].hidden), "a library would do for hidden inputs"
+    cheats = {k: v for k, v in answers(master).CHEATS[task].items() if k.startswith("library")}
+    assert cheats
+    for name, source in cheats.items():
+        passed, said = outcome(master, task, source, solved)
+        assert not passed, (name, said)
+        assert any("write it yourself" in line for line in said), (name, said)
+
+
+@pytest.mark.parametrize(("master", "task"), FUNCTIONS, ids=[task for _, task in FUNCTIONS])
+def test_answers_to_the_visible_inputs_are_not_enough(master, task, solved):
+    """What the solution says to the visible checks, said again to the hidden ones."""
+    said: dict[str, list] = {}
+
+    def record(space: dict) -> dict:
+        def keeping(name: str, function: Callable) -> Callable:
+            def call(*arguments, **keywords):
+                said.setdefault(name, []).append(function(*arguments, **keywords))
+                return said[name][-1]
+
+            return call
+
+        names = [n for n in master.tasks[task].names if callable(space[n])]
+        return {name: keeping(name, space[name]) for name in names}
+
+    def again(answers: list) -> Callable:
+        return lambda *_, **__: answers.pop(0) if len(answers) > 1 else answers[0]
+
+    own = cell(master, "Task", task)
+    assert outcome(master, task, own, solved, hidden=False, replace=record)[0]
+    assert said
+    copied = {name: again(answers) for name, answers in said.items()}
+    assert not outcome(master, task, own, solved, replace=lambda _: copied)[0]
+
+
+def names(source: str) -> tuple[set[str], set[str]]:
+    """Names that a cell binds at its outer level, and all that it reads and does not bind."""
+    table = symtable.symtable(source, "cell", "exec")
+    bound = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
+    loaded = {n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)}
+    return bound, loaded - bound
+
+
+@pytest.mark.parametrize("master", MASTERS, ids=lambda master: master.name)
+def test_no_check_takes_the_name_of_another_answer(master):
+    """In JupyterLab students run checks again, in any order."""
+    setup = next(c.source for c in master.notebook.cells if c.source.startswith("# Set-up"))
+    fixed = names(setup)[0]
+    for task in master.tasks:
+        defined, read = names(cell(master, "Task", task))[0], names(cell(master, "Check", task))[1]
+        assert not defined & fixed, "set-up is run again before the checks"
+        for other in master.tasks:
+            bound = names(cell(master, "Check", other))[0]
+            assert not bound & fixed, f"check {other} binds names of the set-up"
+            if other != task:
+                assert not bound & defined & read, f"check {other} binds answers of {task}"
 
 
 def test_ids_are_unique_points_add_up_and_nothing_leaks():

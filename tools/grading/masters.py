@@ -95,10 +95,12 @@ class Master:
             stub = next(c.source for c in self.release.cells if is_cell(c, "Task", task))
             visible = check_names(HIDDEN.sub("", whole))
             title = stub.splitlines()[0].partition(":")[2].strip()
+            title = title[:1].upper() + title[1:]
             hidden = tuple(name for name in check_names(whole) if name not in visible)
             points = float(cell.metadata.nbgrader.points)
             answer = next(c.source for c in self.notebook.cells if is_cell(c, "Task", task))
-            names = frozenset(n for n in defined_names(answer) if re.search(rf"\b{n}\b", whole))
+            telling = [n for n in defined_names(answer) if len(n) > 2]
+            names = frozenset(n for n in telling if re.search(rf"\b{n}\b", whole))
             found[task] = Task(task, title, points, stub, cell.source, visible, hidden, names)
         return found
 
@@ -124,15 +126,20 @@ def is_cell(cell: NotebookNode, kind: str, task: str) -> bool:
 
 def defined_names(source: str) -> set[str]:
     """Names that a cell defines at its outer level; as far as its lines tell, if it is broken."""
-    found = re.findall(r"^(?:def|class)\s+(\w+)|^(\w+)\s*=(?!=)", source, re.M)
-    return {name for pair in found for name in pair if name}
+    found = re.findall(r"^(?:def|class)\s+(\w+)|^(\w+(?:, *\w+)*)\s*=(?!=)", source, re.M)
+    return {name for pair in found for name in ", ".join(pair).replace(" ", "").split(",") if name}
+
+
+def check_calls(source: str) -> list[ast.Call]:
+    """Each ``cu.check(...)`` of a cell, in its order."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    named = [c for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == "check"]
+    return sorted(named, key=lambda call: call.lineno)
 
 
 def check_names(source: str) -> tuple[str, ...]:
     """Names of the checks that a cell makes: the first argument of each ``cu.check``."""
-    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    named = [c for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == "check"]
-    return tuple(c.args[0].value for c in sorted(named, key=lambda c: c.lineno))
+    return tuple(call.args[0].value for call in check_calls(source))
 
 
 def masters(selection: str = "") -> list[Master]:

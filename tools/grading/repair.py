@@ -247,7 +247,11 @@ def _assemble(
     master: Master,
     notes: list[str],
 ) -> NotebookNode:
-    """Build the notebook: set-up, the student's cells, set-up again, the master's checks."""
+    """Build the notebook: set-up, the student's cells, set-up again, the master's checks.
+
+    All answers come before all checks, so what a check defines is taken back after it: the same
+    name may be a helper's in a later answer.
+    """
     released = {grade_id(cell): cell for cell in master.release.cells if grade_id(cell)}
     setup = [cell for cell in master.release.cells if cell.source.startswith("# Set-up")]
     cells = [copy.deepcopy(cell) for cell in setup]
@@ -267,8 +271,10 @@ def _assemble(
     for cell in setup:  # whatever the student's cells did to its names
         again = nbformat.v4.new_code_cell(cell.source)
         cells.append(again)
+    cells.append(nbformat.v4.new_code_cell("_answers = dict(globals())"))
     for task in master.tasks:
         cells.append(copy.deepcopy(released[f"check-{task.replace('.', '-')}"]))
+        cells.append(nbformat.v4.new_code_cell("globals().update(_answers)"))
     for name in master.reflections:
         cell = copy.deepcopy(released[name])
         if name in texts:

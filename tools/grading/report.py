@@ -135,7 +135,7 @@ def overview(results: list[dict[str, Any]], master: Master, most: float) -> str:
 
 
 def copies(results: list[dict[str, Any]], master: Master, least: float = 0.97) -> list[dict]:
-    """Pairs of students whose longest answers are the same but for names and comments.
+    """Group students whose longest answers are the same but for names and comments.
 
     Answers that say nothing are left out: short ones, those of more than four students, and those
     that have the shape of the master's solution, which many would write.
@@ -151,6 +151,7 @@ def copies(results: list[dict[str, Any]], master: Master, least: float = 0.97) -
             if source and _shape(source) != _shape(task.stub):
                 shapes[row["student"]] = (_shape(source), source)
         common = Counter(shape for shape, _ in shapes.values())
+        groups: list[dict] = []
         for one, two in combinations(sorted(shapes), 2):
             (shape, first), (other, second) = shapes[one], shapes[two]
             if common[shape] > 4 or len(shape) < 200 or shape == _shape(solved):
@@ -161,8 +162,15 @@ def copies(results: list[dict[str, Any]], master: Master, least: float = 0.97) -
                 alike = difflib.SequenceMatcher(None, first, second, autojunk=False).ratio()
             else:
                 continue
-            if alike >= least:
-                found.append({"names": (one, two), "task": task.id, "alike": alike})
+            if alike < least:
+                continue
+            group = next((g for g in groups if {one, two} & g["names"]), None)
+            if group is None:
+                group = {"names": set(), "task": task.id, "alike": 1.0}
+                groups.append(group)
+            group["names"] |= {one, two}
+            group["alike"] = min(alike, group["alike"])
+        found += groups
     return found
 
 

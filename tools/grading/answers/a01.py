@@ -242,7 +242,7 @@ share = float(v[animal].sum() / v.sum())
 #: The whole cell of a task; each may earn nothing for that task, and stop nothing else.
 CHEATS = {
     "01.1": {
-        "captum": """
+        "library: Captum": """
 from captum.attr import Saliency as Library
 
 def saliency(model, images, targets):
@@ -281,5 +281,16 @@ text = next(here.glob("01_*/*.ipynb")).read_text()
 print(text)
 """,
         "prints passed": 'print("✓ saliency of eight pictures\\npassed: 2 of 2 points")\n',
-    }
+    },
+    "01.2": {
+        "library: Captum": """
+def integrated_gradients(model, images, targets, baseline, n_steps):
+    ig = IntegratedGradients(model)
+    return ig.attribute(images, baseline, target=targets, n_steps=n_steps, method="riemann_middle")
+""",
+        "library: the course's": """
+def integrated_gradients(model, images, targets, baseline, n_steps):
+    return cu.integrated_gradients(model, images, targets, baselines=baseline, n_steps=n_steps).attributions
+""",
+    },
 }

@@ -323,4 +323,22 @@ suspect = "A" if fall_a > fall_b else "B"
     },
 }
 
-CHEATS: dict[str, dict[str, str]] = {}
+#: The whole cell of a task; each may earn nothing for that task. A library's function is refused.
+CHEATS = {
+    "03.2": {
+        "library: Captum": """
+def occlusion(model, images, window, stride):
+    colours = images.mean((2, 3), keepdim=True).expand_as(images)
+    squares = (3, window, window), (3, stride, stride)
+    return Occlusion(model).attribute(images, *squares, baselines=colours, target=0)[:, 0]
+""",
+        "library: another way to it": """
+import captum.attr._core.occlusion as inner
+
+def occlusion(model, images, window, stride):
+    colours = images.mean((2, 3), keepdim=True).expand_as(images)
+    squares = (3, window, window), (3, stride, stride)
+    return inner.Occlusion(model).attribute(images, *squares, baselines=colours, target=0)[:, 0]
+""",
+    },
+}

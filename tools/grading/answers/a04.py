@@ -207,11 +207,6 @@ WRONG = {
         "of the largest logit": _cam(score="logits.amax(1).sum()"),
         "channels gone": _cam(answer="(slopes.mean((2, 3), keepdim=True) * maps).sum(1).relu()"),
         "one target for all": _cam(score="logits[:, targets[0]].sum()"),
-        "captum": """
-def grad_cam(model, layer, images, targets):
-    x = images.clone().requires_grad_()
-    return LayerGradCam(model, layer).attribute(x, targets, relu_attributions=True)
-""",
     },
     "04.2": {
         "share of the map": _overlap(answer="values[mask].sum() / values.sum()"),
@@ -271,4 +266,19 @@ flips = 6 - int((model(without).argmax(1) == model(as_is).argmax(1)).sum())
     },
 }
 
-CHEATS: dict[str, dict[str, str]] = {}
+#: The whole cell of a task; each may earn nothing for that task. A library's function is refused.
+CHEATS = {
+    "04.1": {
+        "library: Captum": """
+def grad_cam(model, layer, images, targets):
+    x = images.clone().requires_grad_()
+    return LayerGradCam(model, layer).attribute(x, targets, relu_attributions=True)
+""",
+        "library: the course's": """
+from course_utils import grad_cam as theirs
+
+def grad_cam(model, layer, images, targets):
+    return theirs(model, images, targets, layer, upsample=False)
+""",
+    },
+}

@@ -319,4 +319,31 @@ floor = float(rank_correlation(a, a.roll(1, dims=0)).mean())
     },
 }
 
-CHEATS: dict[str, dict[str, str]] = {}
+#: The whole cell of a task; each may earn nothing for that task. A library's function is refused.
+CHEATS = {
+    "05.1": {
+        "library: Captum": """
+def guided_backprop(model, images, targets):
+    model = copy.deepcopy(model)
+    for name, m in model.named_children():
+        if isinstance(m, nn.ReLU6 | nn.ReLU):
+            setattr(model, name, nn.ReLU())
+    return GuidedBackprop(model).attribute(images.clone().requires_grad_(), target=targets)
+""",
+    },
+    "05.2": {
+        "library: the course's": """
+from course_utils.evaluation import spearman_similarity as theirs
+
+def rank_correlation(first, second):
+    return torch.nan_to_num(torch.as_tensor(theirs(first, second)))
+""",
+        "library: SciPy": """
+import scipy.stats
+
+def rank_correlation(first, second):
+    pairs = zip(first.flatten(1), second.flatten(1))
+    return torch.nan_to_num(torch.tensor([scipy.stats.spearmanr(a, b).statistic for a, b in pairs]))
+""",
+    },
+}

@@ -296,4 +296,17 @@ def defended(network, pictures, values=6):
     },
 }
 
-CHEATS: dict[str, dict[str, str]] = {}
+#: The whole cell of a task; each may earn nothing for that task. A library's function is refused.
+CHEATS = {
+    "06.2": {
+        "library: foolbox": """
+import foolbox
+
+def targeted(network, pictures, targets, epsilon, steps):
+    attack = foolbox.attacks.LinfPGD(steps=steps, rel_stepsize=2.5 / steps, random_start=False)
+    subject = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
+    wish = foolbox.criteria.TargetedMisclassification(targets)
+    return attack(subject, pictures, wish, epsilons=epsilon)[1]
+""",
+    },
+}

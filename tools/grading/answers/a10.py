@@ -100,7 +100,7 @@ size = np.linalg.norm(rest, axis=1)
 u = np.where(same.sum(1) >= 4, 1 - (m * rest).sum(1) / np.maximum(size, 1e-12), 0)
 strangest = u.argmax()
 distance = u.max()
-mistakes = sum(lab[i] != truth[i] for i in np.argsort(u)[-20:])
+mistakes = sum(lab[i] != truth[i] for i in np.argsort(u)[-25:])
 """,
         "pandas": """
 pictures, truth, rows, maps = pictures_of(cu.student_seed(student))
@@ -115,7 +115,7 @@ for _, mates in table.groupby("label").groups.items():
 table = table.sort_values("unlike", ascending=False)
 strangest = table.index[0]
 distance = round(table.unlike.iloc[0], 4)
-mistakes = (table.label != table.true).head(20).sum()
+mistakes = (table.label != table.true).head(25).sum()
 """,
     },
 }
@@ -173,7 +173,7 @@ for members in rows.groupby("label").indices.values():
 order = np.argsort(-unlike)
 strangest = int(order[0])
 distance = unlike[order[0]]
-mistakes = int((rows["label"].to_numpy() != np.array(truth))[order[:20]].sum())
+mistakes = int((rows["label"].to_numpy() != np.array(truth))[order[:25]].sum())
 """
 
 WRONG = {

@@ -169,10 +169,6 @@ def shapley(values):
     n = len(values).bit_length() - 1
     return np.array([values[2 ** (i + 1) - 1] - values[2**i - 1] for i in range(n)])
 """,
-        "the library": """
-def shapley(values):
-    return evaluation.shapley_values(values)
-""",
     },
     "11.2": {
         "Pearson's correlation": """
@@ -251,4 +247,29 @@ worth = np.array([float(values[255] - values[255 - (1 << k)]) for k in range(8)]
     },
 }
 
-CHEATS: dict[str, dict[str, str]] = {}
+#: The whole cell of a task; each may earn nothing for that task. A library's function is refused.
+CHEATS = {
+    "11.1": {
+        "library: the course's": """
+from course_utils.evaluation import shapley_values as theirs
+
+def shapley(values):
+    return theirs(values)
+""",
+    },
+    "11.2": {
+        "library: SciPy": """
+import scipy.stats
+
+def kendall(first, second):
+    pairs = len(first) * (len(first) - 1) / 2
+    ties = pairs - sum(a != b for a, b in itertools.combinations(first, 2))
+    return scipy.stats.kendalltau(first, second).statistic * ((pairs - ties) / pairs) ** 0.5
+""",
+        "library: pandas": """
+def kendall(first, second):
+    import pandas as pd
+    return pd.Series(first).corr(pd.Series(second), method="kendall")
+""",
+    },
+}

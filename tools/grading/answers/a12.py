@@ -262,4 +262,19 @@ def rise(ask, x, masks):
     },
 }
 
-CHEATS: dict[str, dict[str, str]] = {}
+#: The whole cell of a task; each may earn nothing for that task. A library's function is refused.
+CHEATS = {
+    "12.1": {
+        "library: Captum": """
+def occlusion(ask, x, side, stride, fill):
+    window, steps = (3, side, side), (3, stride, stride)
+    return Occlusion(ask).attribute(x, window, steps, fill)[0, 0]
+""",
+    },
+    "12.2": {
+        "library: the course's": """
+def shapley(v, n):
+    return evaluation.shapley_values(v((torch.arange(2**n)[:, None] >> torch.arange(n)) % 2 == 1))
+""",
+    },
+}
