@@ -1,4 +1,4 @@
-# The course's commands. Without make (Windows): python tools/tasks.py COMMAND, the same ones.
+# The course's commands. Without make (Windows): python tools/tasks.py COMMAND, see README.md.
 #   make LESSONS="02 04" run     some lessons only       make PROFILE=fast run    quicker, coarser
 #   make LESSON=04 lesson        everything about one    make HERE=1 run          the active Python
 #                                                        (conda, containers) instead of .venv
@@ -47,7 +47,7 @@ app: settings $(INSTALLED)       # the widget that explains any photograph, as a
 test: settings                   # every check, in a fresh environment
 	@$(PYTHON) tools/tasks.py test
 check: settings $(INSTALLED)     # the quick tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 lint: $(INSTALLED)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check

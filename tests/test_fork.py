@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lessons.lesson_rules import badges
 from tools import fork
 
 
@@ -51,11 +52,11 @@ def test_stamp_renames_everywhere(copied: Path):
         assert fork.stamp(slug, ref, copied) == slug
         assert fork.repository(copied) == (slug, ref)
         readme = (copied / "README.md").read_text(encoding="utf-8")
-        assert fork.badges("00_start_here.ipynb", slug, ref) in readme
+        assert badges("00_start_here.ipynb", slug, ref) in readme
         assert f"{old}-notes, github.com/{kept}" in readme, "others keep their names"
         for path in (copied / "notebooks").glob("[0-9]*.ipynb"):
             first = json.loads(path.read_text(encoding="utf-8"))["cells"]
-            assert fork.badges(path.name, slug, ref) in "".join(first[0]["source"])
+            assert badges(path.name, slug, ref) in "".join(first[0]["source"])
             installed = f'"git+https://github.com/{fork.source(slug, ref)}"'
             assert installed in "".join(first[1]["source"])
     again = subprocess.run(["git", "diff", "--stat"], cwd=copied, capture_output=True, text=True)

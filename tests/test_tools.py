@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def test_make_refuses_first(wrong: str):
 
 
 @needs_make
-@pytest.mark.parametrize("task", [*tasks.LESSON_TASKS, "lab", "app", "lint", "check", "bench"])
+@pytest.mark.parametrize("task", tasks.COMMANDS)
 def test_the_makefile_says_what_the_script_does(task: str):
     said = [line.split() for line in make("-n", "HERE=1", "LESSONS=02", task).stdout.splitlines()]
     said = [[word for word in line if not word.startswith("OMP_")] for line in said]
@@ -154,39 +155,44 @@ def test_what_leaks_in_is_left_out(monkeypatch):
     assert environment["OMP_NUM_THREADS"] == "1"
 
 
-def test_every_part_of_test_runs_whatever_fails(monkeypatch, capsys, tmp_path: Path):
+def test_every_part_of_test_runs_whatever_fails(monkeypatch, capsys):
     calls = []
     for name in ("HERE", "LESSONS", "PROFILE"):  # as the tests may have been called with
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(tasks, "install", lambda venv: tmp_path / "bin" / "python")
+    monkeypatch.setattr(tasks, "install", lambda venv: venv / "bin" / "python")
     monkeypatch.setattr(tasks.shutil, "rmtree", lambda *arguments, **options: None)
     monkeypatch.setattr(tasks, "check_settings", lambda: None)
-
-    monkeypatch.setattr(tasks, "BUILD", tmp_path)
 
     def call(command, cwd, env):
         calls.append(command)
         assert "COURSE_PROFILE" not in env
-        return int("pytest" in command)
-
-    class Beside:
-        def __init__(self, command, cwd, env, stdout, **options):
-            assert not calls, "the notebooks begin first"
-            calls.append(command)
-            assert env["COURSE_PROFILE"] == "fast"
-            assert env["JUPYTER_PATH"] == str(tmp_path / "share" / "jupyter")
-            stdout.write("one notebook failed")
-
-        def wait(self):
-            return 1
+        return int("check" in command or "pytest" in command)
 
     monkeypatch.setattr(tasks.subprocess, "call", call)
-    monkeypatch.setattr(tasks.subprocess, "Popen", Beside)
     assert tasks.main(["test"]) == 1
-    assert len(calls) == 5
-    said = capsys.readouterr().out
-    assert "4 parts passed, 2 failed" in said
-    assert "one notebook failed" in said
+    assert len(calls) == 4
+    assert {command[0] for command in calls} == {str(tasks.TEST_VENV / "bin" / "python")}
+    assert {*map(str, tasks.lesson_paths()), "tests", "--nbval-lax"} <= {*calls[-1]}
+    assert "not slow" not in calls[-1]
+    assert "3 parts passed, 2 failed" in capsys.readouterr().out
+
+
+def test_notebooks_come_first_in_the_queue_and_with_their_variables(request, monkeypatch):
+    queue = request.config.pluginmanager.get_plugin(str(tasks.ROOT / "conftest.py"))
+
+    def item(name: str, slow: bool = False) -> types.SimpleNamespace:
+        return types.SimpleNamespace(path=Path(name), get_closest_marker=lambda _: slow)
+
+    items = [item("quick.py"), item("slow.py"), item("slow.py", slow=True), item("a.ipynb")]
+    queue.pytest_collection_modifyitems(items)
+    assert [one.path.stem for one in items] == ["a", "slow", "slow", "quick"]
+    monkeypatch.delenv("COURSE_PROFILE", raising=False)
+    for name, profile in (("a.ipynb", "fast"), ("quick.py", None)):
+        running = queue.pytest_runtest_setup(item(name))
+        next(running)
+        assert os.environ.get("COURSE_PROFILE") == profile
+        running.close()
+        assert "COURSE_PROFILE" not in os.environ
 
 
 # --- execution ------------------------------------------------------------------------------------
@@ -215,9 +221,11 @@ def outcome(tmp_path_factory) -> types.SimpleNamespace:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_DATA_DIR", str(root / "user"))
         patch.setattr(lessons, "EXECUTED", root / "executed")
-        patch.setattr(lessons, "RECORDS", root / "lessons.json")
         code = lessons.run(sources, store=True)
-    records = json.loads((root / "lessons.json").read_text())
+    records = {
+        source.stem: normalize.read(root / "executed" / source.name).metadata["course"]
+        for source in sources
+    }
     return types.SimpleNamespace(
         root=root, code=code, sources=sources, records=records, before=before
     )
@@ -242,27 +250,26 @@ def test_stored_outputs_are_of_this_python_and_in_normal_form(outcome):
     assert Path(rest.split(maxsplit=1)[1]).samefile(outcome.root / "notebooks")
 
 
-def test_a_lesson_changed_since_shows_what_is_stored(outcome, monkeypatch):
+def test_a_lesson_changed_since_shows_what_is_stored(outcome, monkeypatch, tmp_path: Path):
     monkeypatch.setattr(lessons, "EXECUTED", outcome.root / "executed")
     source = outcome.sources[0]
-    assert lessons.newest(source, outcome.records).metadata["course"]["status"] == "ok"
+    assert lessons.newest(source).metadata["course"]["status"] == "ok"
     changed = normalize.read(source)
     changed.cells[0].source += "  # changed"
-    normalize.write(changed, outcome.root / "notebooks" / "01_changed.ipynb")
-    records = {"01_changed": outcome.records["01_good"]}
-    notebook = lessons.newest(outcome.root / "notebooks" / "01_changed.ipynb", records)
-    assert "course" not in notebook.metadata
+    normalize.write(changed, tmp_path / source.name)
+    assert "course" not in lessons.newest(tmp_path / source.name).metadata
 
 
 def test_verdicts_that_move_are_counted(monkeypatch, tmp_path: Path, capsys):
-    def executed(jobs, at_once):
-        for number, (_, target, parameters, environment) in enumerate(jobs):
+    def executed(jobs):
+        for job in jobs:
+            _, target, parameters, environment = job
             threads, seed = environment["OMP_NUM_THREADS"], parameters["seed"]
             moving = "yes" if seed != 2 else "no"
             text = f"Verdict: {moving}\nnot one\nVerdict: the mean is 0.{seed}{threads}\n"
             output = new_output("stream", name="stdout", text=text)
             normalize.write(new_notebook(cells=[new_code_cell("", outputs=[output])]), target)
-            yield number, {"status": "ok"}
+            yield job, {"status": "ok"}
 
     monkeypatch.setattr(lessons, "execute_all", executed)
     monkeypatch.setattr(tasks, "BUILD", tmp_path)
@@ -277,23 +284,21 @@ def test_verdicts_that_move_are_counted(monkeypatch, tmp_path: Path, capsys):
 def test_notebook_tests_fail_for_errors_and_marked_results_only(tmp_path: Path):
     """The command of `make test` executes every cell; unmarked outputs may differ."""
 
-    def notebook(name: str, source: str, stored: str, *tags: str) -> Path:
+    def cell(source: str, stored: str, *tags: str):
         output = new_output("stream", name="stdout", text=stored)
-        cell = new_code_cell(source, outputs=[output], execution_count=1)
-        cell.metadata["tags"] = list(tags)
-        normalize.write(new_notebook(cells=[cell]), tmp_path / f"{name}.ipynb")
-        return tmp_path / f"{name}.ipynb"
+        metadata = {"tags": list(tags)}
+        return new_code_cell(source, outputs=[output], execution_count=1, metadata=metadata)
 
-    paths = [
-        notebook("raises", "raise ValueError('stop')", "2\n"),
-        notebook("wrong", "print(1 + 1)", "3\n", "nbval-check-output"),
-        notebook("right", "print(1 + 1)", "2\n", "nbval-check-output"),
-        notebook("unmarked", "print(1 + 1)", "3\n"),
+    cells = [
+        cell("raise ValueError('stop')", "2\n"),
+        cell("print(1 + 1)", "3\n", "nbval-check-output"),
+        cell("print(1 + 1)", "2\n", "nbval-check-output"),
+        cell("print(1 + 1)", "3\n"),
     ]
-    command = tasks.notebook_tests(sys.executable, paths)
+    normalize.write(new_notebook(cells=cells), tmp_path / "made.ipynb")
+    command = [*tasks.notebook_tests(sys.executable, [tmp_path / "made.ipynb"]), "-n0"]
     environment = tasks.notebook_environment("fast")
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
-    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
-    assert {Path(line.split()[1].split("::")[0]).stem for line in failed} == {"raises", "wrong"}
+    assert re.findall(r"^FAILED \S*::Cell (\d+)", done.stdout, re.M) == ["0", "1"]
     assert "2 failed, 2 passed" in done.stdout

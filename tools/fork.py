@@ -17,18 +17,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def badges(notebook: str, slug: str, ref: str = "main") -> str:
-    """Markdown of the two badges of ``notebooks/<notebook>`` in the repository OWNER/NAME."""
-    place = f"{slug}/blob/{ref}/notebooks/{notebook}"
-    colab_image = "https://colab.research.google.com/assets/colab-badge.svg"
-    kaggle_image = "https://kaggle.com/static/images/open-in-kaggle.svg"
-    kaggle = f"https://kaggle.com/kernels/welcome?src=https://github.com/{place}"
-    return (
-        f"[![Open in Colab]({colab_image})](https://colab.research.google.com/github/{place}) "
-        f"[![Open in Kaggle]({kaggle_image})]({kaggle})"
-    )
-
-
 def repository(root: Path = ROOT) -> tuple[str, str]:
     """``OWNER/NAME`` and branch or tag, as ``pyproject.toml`` has them."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
@@ -58,10 +46,8 @@ def stamp(slug: str | None = None, ref: str = "main", root: Path = ROOT) -> str:
     """
     git = ["git", "-C", str(root)]
     if slug is None:
-        remote = subprocess.run(
-            [*git, "remote", "get-url", "origin"], capture_output=True, text=True
-        )
-        found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?$", remote.stdout.strip())
+        said = subprocess.run([*git, "remote", "-v"], capture_output=True, text=True).stdout
+        found = re.search(r"^origin\s.*github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?\s", said, re.M)
         slug = found[1] if found else ""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", slug):
         raise ValueError(f"a repository is named OWNER/NAME, for example ada/course; got {slug!r}")

@@ -12,7 +12,6 @@ import base64
 import hashlib
 import importlib.metadata
 import json
-import logging
 import os
 import re
 import subprocess
@@ -21,7 +20,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from itertools import product
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +30,21 @@ from tqdm import tqdm  # isort: skip
 import papermill
 from nbconvert.filters import strip_ansi
 from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
 
 from tools import normalize, tasks
 
 EXECUTED = tasks.BUILD / "executed"
-RECORDS = tasks.BUILD / "lessons.json"
 SITE = tasks.BUILD / "site"
-CELL_TIMEOUT_SECONDS = 900
+#: How papermill executes a lesson; a cell may take 15 minutes.
+EXECUTION = {"kernel_name": "python3", "language": "python", "progress_bar": False}
+EXECUTION |= {"execution_timeout": 900}
 
 #: What happened to one lesson: status ("ok" or "failed"), seconds, profile, torch, the hash of the
 #: cells that were executed, and for a failed one the cell and its error.
 Record = dict[str, Any]
+#: The notebook, where the executed one goes (also if it fails), parameters, the kernel's variables.
+Job = tuple[Path, Path, dict[str, Any], dict[str, str]]
 
 
 # --- execution --------------------------------------------------------------------------------
@@ -53,39 +56,18 @@ def source_hash(notebook: NotebookNode) -> str:
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
 
 
-def execute(
-    source: Path, target: Path, parameters: dict[str, Any], environment: dict[str, str]
-) -> Record:
-    """Execute one lesson in a fresh kernel, and say what happened; for a worker process.
-
-    Parameters
-    ----------
-    source, target
-        The notebook, and where the executed one goes (also when it fails).
-    parameters
-        Injected after the cell tagged ``parameters``.
-    environment
-        All variables that the kernel has.
-    """
+def execute(job: Job) -> Record:
+    """Execute one lesson in a fresh kernel, and say what happened; for a worker process."""
+    source, target, parameters, environment = job
     os.environ.clear()
     os.environ.update(environment)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
-    logging.getLogger("papermill").setLevel(logging.WARNING)
     start, failure = time.monotonic(), None
     try:
-        papermill.execute_notebook(
-            source,
-            target,
-            parameters=parameters,
-            kernel_name="python3",
-            language="python",
-            cwd=source.parent,
-            progress_bar=False,
-            execution_timeout=CELL_TIMEOUT_SECONDS,
-        )
-    except Exception as error:
-        failure = describe_failure(f"{type(error).__name__}: {error}", target)
+        papermill.execute_notebook(source, target, parameters, cwd=source.parent, **EXECUTION)
+    except Exception as error:  # also those of a kernel that dies or takes too long
+        failure = describe_failure(error, target)
     return {
         "name": source.stem,
         "status": "failed" if failure else "ok",
@@ -97,53 +79,47 @@ def execute(
     }
 
 
-def describe_failure(error: str, executed: Path) -> dict[str, Any]:
+def describe_failure(error: Exception, executed: Path) -> dict[str, Any]:
     """Find the failing cell in an executed notebook; the kernel itself may also have died."""
-    cells = []
+    text = f"{type(error).__name__}: {error}"
+    failure = {"cell": None, "source": "", "error": text, "trace": text}
     if executed.exists():
         cells = normalize.without_papermill_marks(normalize.read(executed)).cells
-    for index, cell in enumerate(cells):
-        for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                traceback = strip_ansi("\n".join(output.traceback))
-                text = f"{output.ename}: {output.evalue}"
-                return {"cell": index, "source": cell.source, "error": text, "trace": traceback}
-        if cell.metadata.get("papermill", {}).get("status") in ("running", "failed"):
-            return {"cell": index, "source": cell.source, "error": error, "trace": error}
-    return {"cell": None, "source": "", "error": error, "trace": error}
+        for index, cell in enumerate(cells):
+            if cell.metadata.get("papermill", {}).get("status") in ("running", "failed"):
+                failure |= {"cell": index, "source": cell.source}
+    if isinstance(error, PapermillExecutionError):
+        trace = strip_ansi("\n".join(error.traceback))
+        failure |= {"error": f"{error.ename}: {error.evalue}", "trace": trace}
+    return failure
 
 
-def execute_all(
-    jobs: Sequence[tuple[Path, Path, dict[str, Any], dict[str, str]]], at_once: int
-) -> Iterator[tuple[int, Record]]:
-    """Execute lessons in worker processes; yield the number of each job as it is done.
+def execute_all(jobs: Sequence[Job]) -> Iterator[tuple[Job, Record]]:
+    """Execute lessons, as many at once as there are cores; yield each job as it is done.
 
     On a terminal a bar over lessons moves; in a log there is one line for each that is done.
     """
     bar = tqdm(total=len(jobs), desc="lessons", disable=not sys.stderr.isatty(), dynamic_ncols=True)
-    with ProcessPoolExecutor(at_once) as pool, bar:
-        waiting = {pool.submit(execute, *job): number for number, job in enumerate(jobs)}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with ProcessPoolExecutor(cores) as pool, bar:
+        waiting = {pool.submit(execute, job): job for job in jobs}
         while waiting:
             done, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
             bar.refresh()
             for future in done:
                 record = future.result()
-                verdict = "ok    " if record["status"] == "ok" else "FAILED"
+                failure = record["failure"]
+                verdict = "FAILED" if failure else "ok    "
                 tqdm.write(f"{verdict} {record['name']:<36} {record['seconds']:6.1f} s")
-                if record["failure"]:
-                    place = record["failure"]["cell"]
+                if failure:
+                    place = failure["cell"]
                     where = "the kernel" if place is None else f"cell {place + 1}"
                     tqdm.write(f"\n  {record['name']} failed in {where}:")
-                    tqdm.write(textwrap.indent(record["failure"]["source"], "    | "))
-                    tqdm.write(textwrap.indent(record["failure"]["trace"], "    ") + "\n")
+                    tqdm.write(textwrap.indent(failure["source"], "    | "))
+                    tqdm.write(textwrap.indent(failure["trace"], "    ") + "\n")
                 sys.stdout.flush()
                 bar.update()
                 yield waiting.pop(future), record
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # --- the site ---------------------------------------------------------------------------------
@@ -156,26 +132,16 @@ def put(content: bytes, target: Path) -> None:
         target.write_bytes(content)
 
 
-def load_records() -> dict[str, Record]:
-    """Read what happened at earlier executions, by lesson."""
-    try:
-        return json.loads(RECORDS.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def newest(source: Path, records: dict[str, Record]) -> NotebookNode:
+def newest(source: Path) -> NotebookNode:
     """Open a lesson with its newest outputs.
 
     If it was executed here since its last change, those of that execution, and its record in the
     metadata under ``course``; else what is stored in it.
     """
-    notebook, record = normalize.read(source), records.get(source.stem)
-    if record and record["source_hash"] == source_hash(notebook):
-        if (EXECUTED / source.name).exists():
-            notebook = normalize.normalized(normalize.read(EXECUTED / source.name))
-        notebook.metadata["course"] = record
-    return notebook
+    notebook, executed = normalize.read(source), EXECUTED / source.name
+    ours = normalize.read(executed) if executed.exists() else notebook
+    fits = ours.metadata.get("course", {}).get("source_hash") == source_hash(notebook)
+    return ours if fits else notebook
 
 
 def build_site(target: Path) -> int:
@@ -188,17 +154,14 @@ def build_site(target: Path) -> int:
     """
     from sphinx.cmd.build import build_main
 
-    sources, records = target.with_name(f"{target.name}-source"), load_records()
-    copied = {path: path.relative_to(tasks.ROOT / "docs") for path in tasks.ROOT.glob("docs/**/*")}
-    for name in ("data/README.md", "data/pictures/*", "CONTRIBUTING.md", ".github/poster.jpg"):
-        copied |= {path: path.relative_to(tasks.ROOT) for path in tasks.ROOT.glob(name)}
-    wanted = {
-        sources / place: path.read_bytes()
-        for path, place in copied.items()
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    sources, wanted = target.with_name(f"{target.name}-source"), {}
+    names = ("data/README.md", "data/pictures/*", "CONTRIBUTING.md", ".github/poster.jpg")
+    for name in ("docs/*.*", "docs/_static/*", *names):
+        root = tasks.ROOT / "docs" if name.startswith("docs") else tasks.ROOT
+        for path in tasks.ROOT.glob(name):
+            wanted[sources / path.relative_to(root)] = path.read_bytes()
     for path in tasks.lesson_paths():
-        text = json.dumps(newest(path, records), ensure_ascii=False)
+        text = json.dumps(newest(path), ensure_ascii=False)
         wanted[sources / "notebooks" / path.name] = text.encode()
     for path, content in wanted.items():
         put(content, path)
@@ -216,8 +179,7 @@ def site() -> int:
     """Build the site and say where it is."""
     start = time.monotonic()
     code = build_site(SITE)
-    taken = f"{time.monotonic() - start:.0f} s"
-    print(f"site: {(SITE / 'index.html').as_uri()} ({taken})", flush=True)
+    print(f"site: {(SITE / 'index.html').as_uri()} ({time.monotonic() - start:.0f} s)", flush=True)
     return code
 
 
@@ -235,17 +197,16 @@ def run(sources: Sequence[Path], store: bool = False) -> int:
     data_source = "embedded" if store else os.environ.get("COURSE_DATA_SOURCE") or "embedded"
     environment = tasks.notebook_environment(profile, data_source)
     jobs = [(source, EXECUTED / source.name, {}, environment) for source in sources]
-    for number, record in execute_all(jobs, cores()):
-        source, executed = jobs[number][:2]
-        records = load_records() | {source.stem: record}
-        RECORDS.write_text(json.dumps(records, indent=1), encoding="utf-8")
+    for (source, executed, *_), record in execute_all(jobs):
+        notebook = normalize.normalized(normalize.read(executed if executed.exists() else source))
         if record["failure"]:
             failed.append(source.stem)
         elif store:
-            notebook = normalize.normalized(normalize.read(executed))
             normalize.write(notebook, source)
             if source.stem.startswith("00"):
                 store_poster(notebook)
+        notebook.metadata["course"] = record
+        normalize.write(notebook, executed)
         if not store:
             problems |= build_site(SITE)
     done = f"{len(sources) - len(failed)} of {len(sources)} lessons ok"
@@ -277,25 +238,25 @@ def verdicts(sources: Sequence[Path]) -> int:
         target = tasks.BUILD / "verdicts" / f"{source.stem}-{seed}-{threads}.ipynb"
         variables = environment | {"OMP_NUM_THREADS": str(threads)}
         jobs.append((source, target, {"seed": seed}, variables))
-    failed = sum(record["status"] != "ok" for _, record in execute_all(jobs, cores()))
+    failed = sum(record["status"] != "ok" for _, record in execute_all(jobs))
     moved = 0
     for source in sources:
         print(f"\n{source.stem}")
-        columns = [verdict_lines(job[1]) for job in jobs if job[0] == source and job[1].exists()]
-        for row in range(max(map(len, columns), default=0)):
-            said = [column[row] if row < len(column) else "(none)" for column in columns]
+        columns = [verdict_lines(target) for own, target, *_ in jobs if own == source]
+        for said in zip_longest(*columns, fillvalue="(none)"):
             same = len({re.sub(r"[\d.,%+−-]+", "#", text) for text in said}) == 1
             moved += not same
             print(f"  {'same ' if same else 'MOVED'}  {said[0]}")
-            for (seed, threads), text in zip(variants[1:], said[1:], strict=False):
+            for (seed, threads), text in zip(variants[1:], said[1:], strict=True):
                 print(f"         seed {seed}, {threads} thread(s): {text}")
     print(f"\n{moved} verdicts moved, {failed} executions failed")
     return int(moved > 0 or failed > 0)
 
 
 def verdict_lines(path: Path) -> list[str]:
-    """Every printed line of an executed notebook that begins with "Verdict: "."""
-    outputs = [o for cell in normalize.read(path).cells for o in cell.get("outputs", [])]
+    """Every printed line of an executed notebook, if it is there, that begins with "Verdict: "."""
+    cells = normalize.read(path).cells if path.exists() else []
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
     text = "\n".join(output.get("text", "") for output in outputs)
     return re.findall(r"^Verdict: (.*)$", text, re.M)
 
@@ -304,11 +265,10 @@ def lesson(sources: Sequence[Path]) -> int:
     """Check lessons: style, the rules, the tests of their code, and an execution in `fast`."""
     code = 0
     for source in sources:
-        name = str(source.relative_to(tasks.ROOT))
-        tests = list(map(str, tasks.ROOT.glob(f"tests/lessons/test_lesson_{source.name[:2]}*.py")))
-        parts = [["ruff", "check", name], ["ruff", "format", "--check", name]]
-        parts.append(["codespell_lib", name])
-        parts += [["tests.lessons.lesson_rules", name], *([["pytest", *tests]] if tests else [])]
+        checks = [*tasks.COMMANDS["lint"], "tests.lessons.lesson_rules"]
+        parts = [[*check.split(), str(source.relative_to(tasks.ROOT))] for check in checks]
+        for path in tasks.ROOT.glob(f"tests/lessons/test_lesson_{source.name[:2]}*.py"):
+            parts.append(["pytest", str(path)])
         for part in parts:
             code |= subprocess.call([sys.executable, "-m", *part], cwd=tasks.ROOT)
         command = tasks.notebook_tests(sys.executable, [source])

@@ -77,7 +77,7 @@ def normalized_outputs(outputs: list[NotebookNode], count: int | None) -> list[N
     """Normalise one cell's outputs: streams joined, stderr and widget views gone."""
     kept: list[NotebookNode] = []
     for output in copy.deepcopy(outputs):
-        if is_widget(output):  # its own text is its repr; what else it carries is its static form
+        if WIDGET_VIEW in output.get("data", {}):  # what else it carries is its static form
             output.data = {k: v for k, v in output.data.items() if k.startswith("image/")}
         if output.output_type == "stream" and kept and kept[-1].output_type == "stream":
             kept[-1].text += output.text if output.name != "stderr" else ""
@@ -90,8 +90,3 @@ def normalized_outputs(outputs: list[NotebookNode], count: int | None) -> list[N
             lines = output.text.split("\n")
             output.text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
     return kept
-
-
-def is_widget(output: NotebookNode) -> bool:
-    """Whether an output shows an ipywidget."""
-    return WIDGET_VIEW in output.get("data", {})

@@ -5,7 +5,6 @@ Standard library only: this also makes the environments, before anything is inst
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shlex
@@ -13,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,8 +78,7 @@ def check_settings() -> None:
             continue
         if name not in SETTINGS:
             raise TaskError(f"there is no setting {name}; there are: {', '.join(SETTINGS)}")
-        words = SETTINGS[name].split()
-        if words and value not in words:
+        if (words := SETTINGS[name].split()) and value not in words:
             raise TaskError(f"{name} is {value!r}; it can be {', '.join(words)}")
         if name == "COURSE_DATA" and not Path(value).expanduser().is_dir():
             raise TaskError(f"{name} is {value!r}, which is not a folder")
@@ -117,7 +115,7 @@ def notebook_environment(profile: str, data_source: str = "embedded") -> dict[st
         OMP_NUM_THREADS="1",
         IPYTHONDIR=str(BUILD / "ipython"),
         JUPYTER_PREFER_ENV_PATH="1",
-        JUPYTER_PATH=str(Path(sys.prefix) / "share" / "jupyter"),
+        JUPYTER_PATH=str(Path(sys.prefix, "share", "jupyter")),
     )
 
 
@@ -138,8 +136,8 @@ def install(venv: Path) -> Path:
     """
     python, stamp = environment_python(venv), venv / "installed"
     version = ".".join(map(str, sys.version_info[:3]))
-    digest = hashlib.sha256(version.encode() + LOCK.read_bytes() + PROJECT.read_bytes())
-    wanted = f"{digest.hexdigest()} {ROOT}"
+    texts = [path.read_text(encoding="utf-8") for path in (LOCK, PROJECT)]
+    wanted = "\n".join([version, str(ROOT), *texts])
     if python.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         stamp.touch()  # make goes by the date
         return python
@@ -152,19 +150,20 @@ def install(venv: Path) -> Path:
     print(f"installing requirements.lock into {venv} (about a minute) ...", flush=True)
     log = BUILD / "install.log"
     log.parent.mkdir(exist_ok=True)
+    log.unlink(missing_ok=True)
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-compile"]
     make = [sys.executable, "-m", "venv", "--clear", str(venv)]
-    options = {"cwd": ROOT, "env": clean_environment(), "stderr": subprocess.STDOUT}
-    with log.open("w", encoding="utf-8") as record:
-        for command in (make, [*pip, "-r", str(LOCK)], [*pip, "--no-deps", "-e", str(ROOT)]):
-            if subprocess.call(command, stdout=record, **options):
-                record.flush()
-                end = "\n".join(log.read_text(encoding="utf-8").splitlines()[-15:])
-                raise TaskError(
-                    f"failed: {' '.join(command)}\n{end}\nEverything is in {log}. If the network "
-                    "was the cause, run the command again. Where venv lacks 'ensurepip' (Debian, "
-                    "Ubuntu): sudo apt install python3-venv, or use another Python (conda, uv)."
-                )
+    for command in (make, [*pip, "-r", str(LOCK)], [*pip, "--no-deps", "-e", str(ROOT)]):
+        with log.open("a", encoding="utf-8") as record:
+            options = {"env": clean_environment(), "stderr": subprocess.STDOUT}
+            failed = subprocess.call(command, cwd=ROOT, stdout=record, **options)
+        if failed:
+            end = "\n".join(log.read_text(encoding="utf-8").splitlines()[-15:])
+            raise TaskError(
+                f"failed: {' '.join(command)}\n{end}\nEverything is in {log}. If the network "
+                "was the cause, run the command again. Where venv lacks 'ensurepip' (Debian, "
+                "Ubuntu): sudo apt install python3-venv, or use another Python (conda, uv)."
+            )
     stamp.write_text(wanted, encoding="utf-8")
     print(f"  done in {time.monotonic() - start:.0f} s", flush=True)
     return python
@@ -173,35 +172,33 @@ def install(venv: Path) -> Path:
 # --- commands ---------------------------------------------------------------------------------
 
 
+#: `conftest.py` puts the longest first.
+TESTS = "pytest -n 2 --dist loadfile --no-loadscope-reorder"
+LESSON_TASKS = ("run", "outputs", "verdicts", "lesson")
+#: What a command runs, less the interpreter: the same as the Makefile says.
+COMMANDS = {
+    **{task: [f"tools.lessons {task}"] for task in (*LESSON_TASKS, "site")},
+    "lab": ["jupyter lab notebooks"],
+    "app": ["voila tools/app.ipynb"],
+    "lint": ["ruff check", "ruff format --check", "codespell_lib"],
+    "check": [f"{TESTS} -m 'not slow'"],
+    "bench": ["tests.benchmarks"],
+    "scoreboard": ["scoreboard"],
+}
+
+
 def commands(name: str, python: Path | str, selection: str = "") -> list[list[str]]:
-    """Command lines of a task, each for `python`: what the Makefile says in shell.
+    """Command lines of a task, for an interpreter that has the course's packages.
 
     Parameters
     ----------
-    name
-        ``run``, ``site``, ``outputs``, ``verdicts``, ``lab``, ``lint``, ``check``, ``bench``,
-        ``app``, ``scoreboard``.
-    python
-        The interpreter that has the course's packages.
+    name, python
+        One of `COMMANDS`, and the interpreter.
     selection
         Lessons, for the tasks that execute some.
     """
-    lessons = selection.replace(",", " ").split()
-    lines = {
-        **{task: [["tools.lessons", task, *lessons]] for task in LESSON_TASKS},
-        "site": [["tools.lessons", "site"]],
-        "lab": [["jupyter", "lab", "notebooks"]],
-        "app": [["voila", "tools/app.ipynb"]],
-        "lint": [["ruff", "check"], ["ruff", "format", "--check"], ["codespell_lib"]],
-        "check": [[*UNIT_TESTS, "-m", "not slow"]],
-        "bench": [["tests.benchmarks"]],
-        "scoreboard": [["scoreboard"]],
-    }
-    return [[str(python), "-m", *line] for line in lines[name]]
-
-
-UNIT_TESTS = shlex.split("pytest -n 2 --dist loadfile")
-LESSON_TASKS = ("run", "site", "outputs", "verdicts", "lesson")
+    lessons = selection.replace(",", " ").split() if name in LESSON_TASKS else []
+    return [[str(python), "-m", *shlex.split(line), *lessons] for line in COMMANDS[name]]
 
 
 def notebook_tests(python: Path | str, notebooks: Sequence[Path]) -> list[str]:
@@ -210,94 +207,60 @@ def notebook_tests(python: Path | str, notebooks: Sequence[Path]) -> list[str]:
     ``--nbval-lax`` fails on any cell that raises, and compares outputs only of cells tagged
     ``nbval-check-output``: figures and timings may differ between machines, results may not.
     """
-    options = shlex.split("--nbval-lax --nbval-kernel-name=python3 --nbval-cell-timeout=900 -n 2")
-    options += shlex.split("--dist loadfile -p no:cacheprovider --durations=5 -o addopts=-q")
-    return [str(python), "-m", "pytest", *options, *map(str, notebooks)]
+    options = "--nbval-lax --nbval-kernel-name=python3 --nbval-cell-timeout=900 --durations=5"
+    return [str(python), "-m", *TESTS.split(), *options.split(), *map(str, notebooks)]
 
 
 def test() -> int:
-    """Run every check in a fresh environment: all of them, whatever fails.
-
-    The notebooks run beside the other parts, and behind them in line for the processors: so the
-    processors are always busy, and tests that look at the clock are not disturbed.
-    """
+    """Run every check in a fresh environment: all of them, whatever fails."""
     start = time.monotonic()
     shutil.rmtree(TEST_VENV, ignore_errors=True)
-    python = Path(sys.executable) if os.environ.get("HERE") else install(TEST_VENV)
+    python = sys.executable if os.environ.get("HERE") else install(TEST_VENV)
     said = [f"ok      installation           {time.monotonic() - start:6.1f} s"]
-    notebooks = notebook_tests(python, lesson_paths(os.environ.get("LESSONS", "")))
-    kernels = str(python.parent.parent / "share" / "jupyter")
-    environment = {**notebook_environment("fast"), "JUPYTER_PATH": kernels}
-    behind = {"preexec_fn": lambda: os.nice(5)} if os.name == "posix" else {}
-    quiet, log, failed = clean_environment(OMP_NUM_THREADS="1"), BUILD / "notebooks.log", 0
-    parts = [(" ".join(line[2:]), line) for line in commands("lint", python)]
-    parts.append(("unit tests", [str(python), "-m", *UNIT_TESTS, "--durations=5"]))
-    with log.open("w", encoding="utf-8") as record:
-        options = {"cwd": ROOT, "env": environment, "stdout": record, "stderr": record, **behind}
-        beside = subprocess.Popen(notebooks, **options)
-        for name, line in [*parts, ("notebooks (fast), rest", None)]:
-            print(f"\n--- {name} ---", flush=True)
-            begun = time.monotonic()
-            code = subprocess.call(line, cwd=ROOT, env=quiet) if line else beside.wait()
-            failed += code != 0
-            verdict = "FAILED" if code else "ok    "
-            said.append(f"{verdict}  {name:<22} {time.monotonic() - begun:6.1f} s")
-    print(log.read_text(encoding="utf-8"))
-    said.append(f"{len(said) - failed} parts passed, {failed} failed")
-    print("", *said, sep="\n")
+    parts = {" ".join(line[2:]): line for line in commands("lint", python)}
+    notebooks = lesson_paths(os.environ.get("LESSONS", ""))
+    parts["tests and notebooks"] = [*notebook_tests(python, notebooks), "tests"]
+    environment, failed = clean_environment(OMP_NUM_THREADS="1"), 0
+    for name, line in parts.items():
+        print(f"\n--- {name} ---", flush=True)
+        begun = time.monotonic()
+        code = subprocess.call(line, cwd=ROOT, env=environment)
+        failed += code != 0
+        verdict = "FAILED" if code else "ok    "
+        said.append(f"{verdict}  {name:<22} {time.monotonic() - begun:6.1f} s")
+    print("", *said, f"{len(said) - failed} parts passed, {failed} failed", sep="\n")
     print(f"in {time.monotonic() - start:.0f} s")
     return int(failed > 0)
 
 
 def clean() -> int:
     """Remove what the other commands made: environments, pages, caches."""
-    for path in (BUILD, ROOT / ".venv", ROOT / ".pytest_cache", ROOT / ".ruff_cache"):
+    made = ("build", ".venv", ".*_cache", "[a-z]*/**/__pycache__", "[a-z]*/**/.ipynb_checkpoints")
+    for path in (path for pattern in made for path in list(ROOT.glob(pattern))):
         shutil.rmtree(path, ignore_errors=True)
-    for folder in ("course_utils", "data", "docs", "tests", "tools", "notebooks"):
-        for name in ("__pycache__", ".ipynb_checkpoints"):
-            for path in list((ROOT / folder).rglob(name)):
-                shutil.rmtree(path, ignore_errors=True)
     return 0
-
-
-OWN: dict[str, Callable[..., int]] = {"test": test, "clean": clean}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; return its exit status."""
     name, *rest = arguments or ["help"]
-    known = (
-        *LESSON_TASKS,
-        "lab",
-        "app",
-        "lint",
-        "check",
-        "bench",
-        "scoreboard",
-        *OWN,
-        "install",
-        "settings",
-    )
-    if name not in known:
+    if name not in (known := [*COMMANDS, "test", "clean", "install", "settings"]):
         print(f"{__doc__}\nCOMMAND is one of: {', '.join(known)}\nAlso: LESSONS, PROFILE, HERE=1.")
         return 2
     try:
-        if name in ("run", "outputs", "verdicts", "lesson") and rest:
+        if name in LESSON_TASKS and rest:
             os.environ["LESSONS"] = " ".join(rest)
         check_settings()
-        if name == "settings":
-            return 0
-        if name in OWN:
-            return OWN[name](*rest)
-        venv = Path(rest[0]) if name == "install" and rest else ROOT / ".venv"
-        here = os.environ.get("HERE") and name != "install"
-        python = Path(sys.executable) if here else install(venv)
+        if name in ("test", "clean"):
+            return test() if name == "test" else clean()
         if name == "install":
+            install(Path(*rest or [ROOT / ".venv"]))
+        if name in ("install", "settings"):
             return 0
-        environment = clean_environment(
-            **({"OMP_NUM_THREADS": "1"} if name in ("check", "scoreboard") else {})
-        )
+        python = sys.executable if os.environ.get("HERE") else install(ROOT / ".venv")
+        threads = {"OMP_NUM_THREADS": "1"} if name in ("check", "scoreboard") else {}
         lines = commands(name, python, os.environ.get("LESSONS", ""))
+        environment = clean_environment(**threads)
         return max(subprocess.call(line, cwd=ROOT, env=environment) for line in lines)
     except TaskError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)

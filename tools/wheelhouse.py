@@ -46,8 +46,4 @@ def wheelhouse(folder: Path = tasks.BUILD / "wheelhouse") -> Path:
 
 if __name__ == "__main__":
     made = wheelhouse(*map(Path, sys.argv[1:2]))
-    files = sorted(made.glob("*.whl"))
-    size = sum(path.stat().st_size for path in files) / 2**20
-    print(
-        f"{made}: {len(files)} wheels, {size:.0f} MiB", *(path.name for path in files), sep="\n  "
-    )
+    print(f"{made}:", *sorted(path.name for path in made.glob("*.whl")), sep="\n  ")

@@ -82,23 +82,28 @@ def test_reports(tmp_path):
 
 @pytest.mark.slow
 def test_cheats_earn_nothing_and_stop_nothing(tmp_path, monkeypatch):
-    """The other three tasks are right and keep their 7 points, unless the checks are gone."""
+    """Right answers keep their points, unless the checks are gone: ada has two, eve none."""
     right = {task: next(iter(found.values())) for task, found in ANSWERS.RIGHT.items()}
-    cheats = {"ada": "reads the grader's files", "bob": "os._exit", "eve": "check replaced"}
-    for student, cheat in cheats.items():
-        answers = right | {"01.1": ANSWERS.CHEATS["01.1"][cheat]}
+    cheats = ANSWERS.CHEATS["01.1"]
+    students = {
+        "ada": {"01.1": cheats["reads the grader's files"], "01.4": cheats["os._exit"]},
+        "eve": {"01.1": cheats["check replaced"]},
+    }
+    for student, cheating in students.items():
         (tmp_path / "in" / student).mkdir(parents=True)
         path = tmp_path / "in" / student / f"{MASTER.name}.ipynb"
-        path.write_bytes(demo.damaged(demo.answered(MASTER, student, answers), "", MASTER))
+        notebook = demo.answered(MASTER, student, right | cheating)
+        path.write_bytes(demo.damaged(notebook, "", MASTER))
 
     def grades() -> dict[str, list[float]]:
-        assert command.grade(tmp_path / "in", tmp_path / "out", "01") == 0
+        assert command.grade(tmp_path / "in", tmp_path / "out", "01", workers=1) == 0
         table = tmp_path / "out" / MASTER.name / "grades.csv"
         rows = csv.DictReader(table.open(encoding="utf-8"))
-        return {r["student"]: [float(r["01.1"]), float(r["points"])] for r in rows}
+        return {r["student"]: [float(r[task]) for task in MASTER.tasks] for r in rows}
 
     first = grades()
-    assert first == {"ada": [0, 7], "bob": [0, 7], "eve": [0, 0]}
+    points = [task.points for task in MASTER.tasks.values()]
+    assert first == {"ada": [0, *points[1:3], 0], "eve": [0, 0, 0, 0]}
     monkeypatch.setattr(command, "in_own_process", lambda *_, **__: pytest.fail("graded again"))
     assert grades() == first, "resumed"
 

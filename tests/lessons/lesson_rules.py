@@ -43,6 +43,18 @@ BOUNDS = {
 }  # fmt: skip
 
 
+def badges(notebook: str, slug: str, ref: str = "main") -> str:
+    """Markdown of the two badges of ``notebooks/<notebook>`` in the repository OWNER/NAME."""
+    place = f"{slug}/blob/{ref}/notebooks/{notebook}"
+    colab_image = "https://colab.research.google.com/assets/colab-badge.svg"
+    kaggle_image = "https://kaggle.com/static/images/open-in-kaggle.svg"
+    kaggle = f"https://kaggle.com/kernels/welcome?src=https://github.com/{place}"
+    return (
+        f"[![Open in Colab]({colab_image})](https://colab.research.google.com/github/{place}) "
+        f"[![Open in Kaggle]({kaggle_image})]({kaggle})"
+    )
+
+
 def problems(notebook: NotebookNode, name: str, repo: tuple[str, str]) -> list[str]:
     """List everything that is wrong with a lesson; empty if it is fit to be committed.
 
@@ -124,7 +136,7 @@ def code(notebook: NotebookNode) -> Iterator[str]:
 
 def structure(notebook: NotebookNode, name: str, repo: tuple[str, str]) -> Iterator[str]:
     """Check title, badges, objectives, sections, headings and pictures of the prose."""
-    opening = OPENING | {re.escape(fork.badges(name, *repo)): "hold the badges of this lesson"}
+    opening = OPENING | {re.escape(badges(name, *repo)): "hold the badges of this lesson"}
     for pattern, words in opening.items():
         if not re.search(pattern, notebook.cells[0].source):
             yield f"the first cell does not {words}"

@@ -84,7 +84,7 @@ def printed(text: str) -> NotebookNode:
 def good() -> NotebookNode:
     """Make the smallest lesson that keeps every rule."""
     alt = "Bar plot: five classes, the goose far ahead of the others."
-    badges = fork.badges(NAME, *REPO)
+    badges = lesson_rules.badges(NAME, *REPO)
     cells = [
         new_markdown_cell(f"# Made up\n\n{badges}\n\nYou will be able to wait.\n\nTime: 1 minute."),
         code(lesson_rules.FIRST_CELL, "bootstrap"),
@@ -268,7 +268,7 @@ def test_command_prints_errors_and_bounds_and_fails_for_errors_only(tmp_path, ca
 def test_first_lesson_needs_no_measuring():
     notebook = good()
     notebook.cells = [cell for cell in notebook.cells if "Measure it" not in cell.source]
-    badges = [fork.badges(name, *REPO) for name in (NAME, "00_start_here.ipynb")]
+    badges = [lesson_rules.badges(name, *REPO) for name in (NAME, "00_start_here.ipynb")]
     notebook.cells[0].source = notebook.cells[0].source.replace(*badges)
     assert lesson_rules.problems(notebook, "00_start_here.ipynb", REPO) == []
 
