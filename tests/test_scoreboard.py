@@ -256,6 +256,17 @@ def test_table_of_methods_finds_the_planted_order_and_gain():
     assert gain.loc["random", "low"] < 0 < gain.loc["random", "high"]
 
 
+def test_magnitudes_meet_the_truth_with_its_signs_and_covered_parts_are_a_truth_too():
+    made = part_table(0, 0.0)
+    covered = made[made["method"] == "truth, plays"].assign(method="Shapley, parts covered")
+    found = tables.agreements(pd.concat([made, covered.assign(signed=-covered["signed"])]))
+    found = found[found["method"] == "DeepLift"].groupby(["game", "mode"])["tau"].mean()
+    assert found["plays", "signed"] == pytest.approx(1)
+    assert found["covered", "signed"] == pytest.approx(-1)
+    assert abs(found["plays", "absolute"]) < 0.5
+    assert set(tables.agreements(made, made)["game"]) == {"plays", "stays"}
+
+
 def test_completeness_counts_all_parts_and_the_best_scale_none():
     made = {("animals", "complete", 0): part_table(0, 0.0)}
     scenes = tables.scene_table(made).query("method == 'DeepLift' and mode == 'signed'")

@@ -35,9 +35,7 @@ class Agreement(NamedTuple):
     completeness_gap: float
 
 
-def part_agreement(
-    found: Any, truth: Any, ranked: Any = None, *, absolute: bool = False
-) -> Agreement:
+def part_agreement(found: Any, truth: Any, ranked: Any = None) -> Agreement:
     """Compare what an explanation gives to each part with the exact values.
 
     Parameters
@@ -47,8 +45,6 @@ def part_agreement(
     ranked : array of bool (n,), optional
         Parts that count, for instance those large enough to be seen. The completeness gap takes all
         of them.
-    absolute : bool
-        Compare magnitudes.
 
     Returns
     -------
@@ -57,8 +53,6 @@ def part_agreement(
     found, truth = (to_numpy(row).astype(np.float64) for row in (found, truth))
     if found.shape != truth.shape or found.ndim != 1:
         raise ValueError(f"found {found.shape} and truth {truth.shape}: expected one number a part")
-    if absolute:
-        found, truth = np.abs(found), np.abs(truth)
     total = np.abs(truth).sum()
     gap = abs(found.sum() - truth.sum()) / total if total else np.nan
     chosen = slice(None) if ranked is None else to_numpy(ranked).astype(bool)

@@ -217,7 +217,7 @@ def _infidelity(maps: Floats, case: Any) -> Any:
     """How badly sums over random squares predict the score's fall when they turn grey.
 
     The sums are multiplied with the best scale first, the error is a share of the falls' squares.
-    Fooled by: a smooth blob on the object, and the unnatural look of grey squares.
+    Fooled by: a map with all signs reversed, and the unnatural look of grey squares.
     Source: Yeh et al. 2019.
     """
     found, falls = _squares(maps, case)

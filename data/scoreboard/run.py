@@ -2,7 +2,7 @@
 
 Every network is a few pieces of work; each finished piece is a file in ``build/scoreboard`` and is
 not computed again. ``python -m scoreboard --fresh`` begins anew; ``--methods my_methods.py`` adds
-methods of your own; ``--animals 60`` takes more scenes.
+methods of your own; ``--animals 30`` takes fewer scenes.
 
 It keeps the rules of lesson 10's pipeline, `course_utils.batch`: a piece is written whole or not at
 all, its name holds a hash of weights, sources, sizes and versions, and what is finished is found
@@ -47,7 +47,7 @@ from .tables import cost_table, cue_table, gain_table, method_table, metric_tabl
 VERSIONS = ("torch", "captum", "numpy", "scipy")
 RESULT = Path(__file__).resolve().parents[1] / "scoreboard.parquet"
 #: Scenes by family; of them for metrics and the planted cue; for the large bundled networks.
-SCENES = {"animals": 30, "smoking": 20}
+SCENES = {"animals": 60, "smoking": 40}
 FEWER, BUNDLED_SCENES = 20, 6
 #: Networks by family, complete ones, on which metrics are tried; metrics that explain again: half.
 METRIC_SEEDS = {"animals": 2, "smoking": 1}

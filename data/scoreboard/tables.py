@@ -8,7 +8,6 @@ training run would give is another question: the spread over seeds stands beside
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +20,11 @@ from .measure import GAMES, REFERENCES, SPOILED
 from .methods import METHODS
 from .metrics import METRICS
 
-#: How sums over parts meet the truth: with signs; magnitudes of both; as the map is usually shown
-#: (saliency without signs, say) against the truth with its signs.
+#: Which sums over parts meet the truth, which keeps its signs: those of the map; those of its
+#: magnitudes; those of the map as it is usually shown (saliency without signs, say).
 MODES = ("signed", "absolute", "shown")
+#: Game to the rows that hold its truth. The last is what one gets who cannot render.
+TRUTHS = {game: f"truth, {game}" for game in GAMES} | {"covered": "Shapley, parts covered"}
 MEASURES = ("tau", "scale_error", "wrong_signs", "completeness_gap")
 RESAMPLES = 1000
 FEW = 20
@@ -32,7 +33,8 @@ FEW = 20
 def interval(values: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
     """Mean over scenes with a percentile bootstrap interval; NaN is left out.
 
-    Fewer than 20 scenes get no ends: a bootstrap of so few is too narrow.
+    Fewer than 20 scenes get no ends: a bootstrap of so few is too narrow. All resamples at once:
+    `course_utils.evaluation.bootstrap_interval` takes any statistic, and a minute for the tables.
     """
     values = values[np.isfinite(values)]
     if len(values) < FEW:
@@ -64,7 +66,8 @@ def agreements(
     parts : DataFrame
         Of one network, from `measure_methods`.
     truth : DataFrame, optional
-        Of another network, to compare with that one's truth. Default: its own.
+        Of another network, to compare with that one's truth. Default: its own, also the one with
+        covered parts.
     modes : sequence of {"signed", "absolute", "shown"}
 
     Returns
@@ -73,26 +76,22 @@ def agreements(
         One row per scene, method, game and mode, with the fields of `Agreement`.
     """
     source, rows = parts if truth is None else truth, []
-    known = {
-        key: table for key, table in source.groupby(["method", "scene"]) if key[0][:5] == "truth"
-    }
+    known = {key: table["signed"].to_numpy() for key, table in source.groupby(["method", "scene"])}
+    games = TRUTHS if truth is None else GAMES
     for (name, scene), found in parts.groupby(["method", "scene"], sort=False):
-        if name.startswith("truth"):
-            continue
-        for game in GAMES:
-            exact = known[f"truth, {game}", scene]["signed"].to_numpy()
+        for game in games if not name.startswith("truth") else ():
+            exact = known.get((TRUTHS[game], scene))
+            if exact is None:
+                continue
             inside = np.isfinite(exact)
             ranked = found["visible"].to_numpy()[inside]
-            known_modes: dict[tuple[str, bool], Any] = {}
+            agreed = {
+                column: part_agreement(found[column].to_numpy()[inside], exact[inside], ranked)
+                for column in dict.fromkeys(usual_of(name) if m == "shown" else m for m in modes)
+            }
             for mode in modes:
-                magnitudes = mode == "absolute"
-                key = (usual_of(name) if mode == "shown" else mode, magnitudes)
-                if key not in known_modes:
-                    sums = found[key[0]].to_numpy()[inside]
-                    known_modes[key] = part_agreement(
-                        sums, exact[inside], ranked, absolute=magnitudes
-                    )
-                rows.append((name, scene, game, mode, *known_modes[key]))
+                column = usual_of(name) if mode == "shown" else mode
+                rows.append((name, scene, game, mode, *agreed[column]))
     names = ["method", "scene", "game", "mode", "tau", "scale_error", "wrong_signs"]
     return pd.DataFrame(rows, columns=[*names, "completeness_gap"])
 
