@@ -12,12 +12,13 @@ import contextlib
 import hashlib
 import itertools
 import json
+import multiprocessing
 import os
 import re
 import signal
-import subprocess
 import sys
 import tempfile
+import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -123,28 +124,32 @@ def grade_one(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_own_process(*arguments: str | Path, folder: str | Path, seconds: float) -> tuple[int, str]:
-    """Run the runner in a process group, of which nothing is left; return status and output."""
-    command = [sys.executable, "-m", "tools.grading.runner", *map(str, arguments)]
+    """Run the runner in a process group, of which nothing is left; return status and output.
+
+    It is forked from a process that has imported nbgrader once, for all submissions.
+    """
+    from . import runner  # slow to import
+
+    context = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
+    if os.name != "nt":
+        context.set_forkserver_preload(["tools.grading.runner"])
+    said = Path(folder) / f"said-{uuid.uuid4().hex}.txt"
     roots = os.pathsep.join(map(str, (tasks.ROOT, tasks.ROOT / "data")))
     environment = tasks.clean_environment(OMP_NUM_THREADS="1", PYTHONPATH=roots, TMPDIR=str(folder))
-    with subprocess.Popen(
-        command,
-        cwd=tasks.ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
-        try:
-            said, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            said = f"took more than {seconds / 60:.0f} minutes".encode()
-        finally:
-            if os.name != "nt":
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-            process.kill()
-    return process.returncode, said.decode(errors="replace").strip()
+    process = context.Process(
+        target=runner.alone, args=(list(map(str, arguments)), environment, said)
+    )
+    process.start()
+    process.join(seconds)
+    late = process.is_alive()
+    if os.name != "nt":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
+    if late:
+        return process.exitcode, f"took more than {seconds / 60:.0f} minutes"
+    return process.exitcode, said.read_text(errors="replace").strip() if said.exists() else ""
 
 
 def prepare_truths(jobs: list[dict[str, Any]], folder: Path, workers: int) -> None:

@@ -61,6 +61,11 @@ def write(results: list[dict[str, Any]], master: Master, folder: Path) -> None:
     (folder / "index.html").write_text(overview(results, master, most), encoding="utf-8")
 
 
+def heading(master: Master) -> str:
+    """Give the first line of an assignment."""
+    return master.notebook.cells[0].source.splitlines()[0].lstrip("# ")
+
+
 def _lines(row: dict[str, Any], task: Task) -> list[str]:
     cells = [c for c in row["cells"] if (c["kind"], c["task"]) == ("Check", task.id)]
     return [line for cell in cells for line in cell["text"].splitlines() if line[:1] in "✓✗○"]
@@ -95,7 +100,7 @@ def feedback(row: dict[str, Any], master: Master, most: float) -> str:
         )
     return _page(
         "student.html",
-        title=master.notebook.cells[0].source.splitlines()[0].lstrip("# "),
+        title=heading(master),
         student=row["student"],
         points=row["total"],
         most=most,
@@ -124,7 +129,8 @@ def overview(results: list[dict[str, Any]], master: Master, most: float) -> str:
     )
     return _page(
         "instructor.html",
-        title=f"{master.name}: the class",
+        title=heading(master),
+        name=master.name,
         rows=sorted(results, key=lambda row: row["student"]),
         mean=sum(row["total"] for row in results) / max(1, len(results)),
         most=most,

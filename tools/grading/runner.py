@@ -33,6 +33,7 @@ from nbgrader.apps import NbGraderAPI
 from traitlets.config import Config
 
 from course_utils.exercises import RECORDS, STUDENT, difference
+from tools import tasks
 
 from .masters import MARK, Master, masters
 
@@ -282,7 +283,7 @@ def outputs(graded: NotebookNode, master: Master) -> list[dict[str, Any]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Do one thing in a process of its own.
+    """Do one thing.
 
     ``truths MASTER PLACES.json``, or ``grade MASTER STUDENT TEMPLATE TRUTH IN.ipynb OUT.json``.
     """
@@ -299,5 +300,15 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def alone(arguments: list[str], environment: dict[str, str], said: Path) -> None:
+    """Do it in a process group of its own, with this environment and what is said in a file."""
+    if os.name != "nt":
+        os.setsid()
+    os.environ.clear()
+    os.environ |= environment
+    tempfile.tempdir = None  # another folder for temporary files
+    os.chdir(tasks.ROOT)
+    with said.open("wb") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    sys.exit(main(arguments))
