@@ -261,6 +261,9 @@ def thumbnail(notebook: dict[str, Any], target: Path) -> str | None:
         top = CARD_MARGIN + max(0, (height - 2 * CARD_MARGIN - scaled.height) // 2)
         card = Image.new("RGB", CARD_SIZE, "white")
         card.paste(scaled, (CARD_MARGIN, top))
+        if top + scaled.height > height:  # what does not fit fades out
+            fade = Image.linear_gradient("L").resize((width, height // 4))
+            card.paste("white", (0, height - fade.height), fade)
         target.parent.mkdir(exist_ok=True)
         card.save(target, quality=88)
         own = output["metadata"].get(kinds[0], {})
