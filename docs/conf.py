@@ -27,7 +27,8 @@ extensions = [
     "mathml",
     "lessons",
 ]
-exclude_patterns = ["_extensions", "_static", "_templates", "README.md"]
+exclude_patterns = ["_extensions", "_static", "README.md"]
+templates_path = []  # themes append to it: to Sphinx's own list, a second build would see a change
 smartquotes_action = "D"  # dashes only: quotation marks are typeset as they are written
 suppress_warnings = ["myst.header", "design.card_legacy", "ref.python"]
 
