@@ -34,6 +34,7 @@ def imagenet_photos():
 # ---------------------------------------------------------------- the two bundled networks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "at_least"), [("squeezenet1_1", 11), ("efficientnet_lite0", 17)])
 def test_bundled_weights_recognize_the_sample_photographs(name, at_least, loaded, imagenet_photos):
     network = loaded[name]

@@ -36,6 +36,7 @@ def smoker() -> parts.Game:
 # ---------------------------------------------------------------------------- subsets of parts
 
 
+@pytest.mark.slow
 def test_players_of_animals_and_people(games: list[parts.Game], smoker: parts.Game):
     assert games[0].names == ("head", "trunk", "fore legs", "hind legs", "tail", "background")
     assert games[1].names[-2:] == ("mane", "background")
@@ -44,12 +45,14 @@ def test_players_of_animals_and_people(games: list[parts.Game], smoker: parts.Ga
         assert 4 <= len(parts.players(scene)) <= 8
 
 
+@pytest.mark.slow
 def test_every_pixel_belongs_to_one_part(games: list[parts.Game], smoker: parts.Game):
     for game in (*games, smoker):
         np.testing.assert_array_equal(game.masks.sum(0), 1)
         assert len(game.pictures) == 2 ** len(game.names)
 
 
+@pytest.mark.slow
 def test_whole_and_empty_pictures_are_the_renderers_own(games: list[parts.Game]):
     for game in games:
         whole = course_scenes.render_scenes([game.scene], parts.SIZE, progress=False)
@@ -61,6 +64,7 @@ def test_whole_and_empty_pictures_are_the_renderers_own(games: list[parts.Game])
         np.testing.assert_array_equal(game.pictures[len(game.pictures) // 2], bare)
 
 
+@pytest.mark.slow
 def test_a_subset_is_rendered_without_what_it_lacks(games: list[parts.Game]):
     game = games[1]
     for place, name in enumerate(game.names[:-1]):
@@ -75,6 +79,7 @@ def test_a_subset_is_rendered_without_what_it_lacks(games: list[parts.Game]):
         assert changed[~game.masks[place]].mean() < 0.2, name
 
 
+@pytest.mark.slow
 def test_smoke_can_be_there_without_the_cigarette(smoker: parts.Game):
     cigarette, smoke = (smoker.names.index(name) for name in ("cigarette", "smoke"))
     last = len(smoker.pictures) - 1
@@ -86,6 +91,7 @@ def test_smoke_can_be_there_without_the_cigarette(smoker: parts.Game):
     assert (smoker.masks[smoke] | smoker.masks[cigarette])[changed].all()
 
 
+@pytest.mark.slow
 def test_covered_pictures_show_grey(games: list[parts.Game]):
     game = games[0]
     covered = game.covered()
@@ -141,6 +147,7 @@ def toy(network: nn.Module) -> subjects.Subject:
     )
 
 
+@pytest.mark.slow
 def test_additive_network_pays_each_part_its_pixels(games: list[parts.Game]):
     game = games[1]
     weights = np.random.default_rng(0).normal(size=(parts.SIZE, parts.SIZE))
@@ -154,6 +161,7 @@ def test_additive_network_pays_each_part_its_pixels(games: list[parts.Game]):
     )
 
 
+@pytest.mark.slow
 def test_multiplicative_network_shares_its_one_between_two_parts(games: list[parts.Game]):
     game = games[0]
     head, tail = game.names.index("head"), game.names.index("tail")
@@ -166,6 +174,7 @@ def test_multiplicative_network_shares_its_one_between_two_parts(games: list[par
     np.testing.assert_allclose(shapley_interactions(values), pairs, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_rendered_game_of_a_network_that_looks_at_the_heads_place(games: list[parts.Game]):
     """Rendered again, a part leaves its place to what is behind: known for two regions apart."""
     game = games[0]
@@ -187,6 +196,7 @@ def test_share_that_single_parts_and_pairs_explain():
     assert subjects.explained_share(product, 2) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_background_stays_is_the_half_with_background(games: list[parts.Game]):
     values = np.random.default_rng(0).normal(size=len(games[0].pictures))
     truth = subjects.Truth(values, values)
@@ -275,6 +285,7 @@ def test_completeness_counts_all_parts_and_the_best_scale_none():
     assert scenes["completeness_gap"].max() > 0  # twice the truth is not complete
 
 
+@pytest.mark.slow
 def test_detection_of_a_planted_cue():
     generator = np.random.default_rng(0)
     rows = {}
@@ -424,6 +435,7 @@ def test_a_method_of_ones_own_joins_both_tables(games: list[parts.Game]):
     assert set(second["metric"]) == set(METRICS)
 
 
+@pytest.mark.slow
 def test_untrained_network_and_counted_passes(subject: subjects.Subject, games: list[parts.Game]):
     with measure.counted(subject) as passes:
         METHODS["IG, grey"](subject.task(games))

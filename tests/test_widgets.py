@@ -135,6 +135,7 @@ def bench(screen, monkeypatch):
     return screen
 
 
+@pytest.mark.slow
 def test_a_photograph_is_explained_by_every_method(bench):
     assert "leafhopper" in bench.static["text/plain"]
     knobs, offered = bench.knobs, {"baseline", "layer", "steps"}
@@ -154,6 +155,7 @@ def test_a_photograph_is_explained_by_every_method(bench):
     assert len(bench.computed) == 8, "what was computed is kept"
 
 
+@pytest.mark.slow
 def test_class_network_and_photograph_go_together(bench, capsys):
     knobs = bench.knobs
     first, second = [label for label, _ in knobs["class"].options[:2]]
@@ -200,6 +202,7 @@ def test_a_broken_upload_gets_a_sentence_and_nothing_is_lost(bench):
     assert torch.is_grad_enabled()
 
 
+@pytest.mark.slow
 def test_maps_are_the_libraries(screen):
     name, photo = "SqueezeNet 1.1", "leafhopper"
     bench = explainer._Explainer(photo, cu.load_network("squeezenet1_1"), "Occlusion", 2)

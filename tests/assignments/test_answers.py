@@ -96,6 +96,7 @@ def outcome(
     return passed, [line for line in said.getvalue().splitlines() if line[:1] in "✓✗○"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("master", "task"), TASKS, ids=IDS)
 def test_the_solution_and_unusual_right_answers_pass(master, task, solved, tmp_path, monkeypatch):
     right = answers(master).RIGHT[task]
@@ -113,6 +114,7 @@ def test_the_solution_and_unusual_right_answers_pass(master, task, solved, tmp_p
         assert [n for n in names if not same(answered.get(n), truth[n])] == [], name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("master", "task"), TASKS, ids=IDS)
 def test_the_stub_earns_nothing(master, task, solved):
     passed, said = outcome(master, task, master.tasks[task].stub, solved)
@@ -138,6 +140,7 @@ FUNCTIONS = [(m, t) for m, t in TASKS if re.search(r"^def ", m.tasks[t].stub, re
 LIBRARIES = [(m, t) for m, t in TASKS if "from_scratch" in m.tasks[t].check]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("master", "task"), LIBRARIES, ids=[task for _, task in LIBRARIES])
 def test_a_library_does_not_write_it_for_you(master, task, solved):
     calls = masters.check_calls(cell(master, "Check", task))
@@ -151,6 +154,7 @@ def test_a_library_does_not_write_it_for_you(master, task, solved):
         assert any("write it yourself" in line for line in said), (name, said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("master", "task"), FUNCTIONS, ids=[task for _, task in FUNCTIONS])
 def test_answers_to_the_visible_inputs_are_not_enough(master, task, solved):
     """What the solution says to the visible checks, said again to the hidden ones."""

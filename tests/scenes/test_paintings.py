@@ -10,6 +10,7 @@ from course_scenes.paintings import PAINTINGS, STORED, paint
 from course_utils import load_photo, photo_names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAINTINGS)
 def test_painting_depends_on_its_seed_and_nothing_else(name):
     first, again = (np.asarray(paint(name, 48)) for _ in range(2))
@@ -19,6 +20,7 @@ def test_painting_depends_on_its_seed_and_nothing_else(name):
     assert not np.array_equal(first, np.asarray(paint(name, 48, seed=1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAINTINGS)
 def test_size_changes_the_resolution_and_not_the_composition(name):
     small, large = (

@@ -35,6 +35,7 @@ def test_labels_are_those_of_cifar10():
     assert {"cifar10", "animals"} <= set(families())
 
 
+@pytest.mark.slow
 def test_family_keeps_the_rules_of_all_scenes():
     check_family("cifar10", size=32, each=2, seed=4)
 
@@ -46,6 +47,7 @@ def test_animals_are_the_same_three_classes():
     assert rendered.scenes[0].parameters["kind"] == "cat"
 
 
+@pytest.mark.slow
 def test_every_part_is_seen_somewhere():
     rendered = render_scenes(draw("cifar10", 80, 1), 32, workers=1)
     seen = set(np.unique(rendered.masks))
@@ -96,6 +98,7 @@ def test_interventions_are_described():
     assert all(text.endswith((".", "….")) for text in described.values())
 
 
+@pytest.mark.slow
 def test_removing_the_object_changes_nothing_far_from_it():
     scenes = draw("cifar10", 10, 11)
     before = render_scenes(scenes, SIZE, workers=1)
@@ -106,6 +109,7 @@ def test_removing_the_object_changes_nothing_far_from_it():
     assert changed.mean() < 0.75
 
 
+@pytest.mark.slow
 def test_another_backdrop_leaves_the_object_alone():
     scenes = draw("cifar10", 10, 12)
     before = render_scenes(scenes, SIZE, workers=1)
@@ -120,6 +124,7 @@ def test_another_backdrop_leaves_the_object_alone():
     assert changed[outside].mean() > 0.8
 
 
+@pytest.mark.slow
 def test_another_color_leaves_the_background_alone():
     scenes = draw("cifar10", 10, 13)
     before = render_scenes(scenes, SIZE, workers=1)

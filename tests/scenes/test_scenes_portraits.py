@@ -39,6 +39,7 @@ def others() -> scenes.Rendering:
     return _render(*scenes.draw("smoking", 8, seed=3, labels=[0] * 8))
 
 
+@pytest.mark.slow
 def test_family_keeps_the_rules() -> None:
     check_family("smoking", size=40, each=1, seed=5)
 
@@ -159,6 +160,7 @@ def without_smoke(smokers: scenes.Rendering) -> scenes.Rendering:
     return _render(*(scene.changed(smoke_amount=0.0) for scene in chosen))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", [name for name in OBJECTS if name != "cigarette"])
 def test_hold_changes_the_object_and_its_shadow(without_smoke: scenes.Rendering, held: str) -> None:
     after = [
@@ -179,6 +181,7 @@ def test_hold_changes_the_object_and_its_shadow(without_smoke: scenes.Rendering,
         assert changed.mean() < 0.4
 
 
+@pytest.mark.slow
 def test_without_a_lamp_hold_changes_the_surroundings_only(
     without_smoke: scenes.Rendering,
 ) -> None:
@@ -214,6 +217,7 @@ def test_phone_brings_a_hand() -> None:
     assert (_render(*phone).masks == HAND).any()
 
 
+@pytest.mark.slow
 def test_mask_of_smoke_is_what_remove_smoke_changes(smokers: scenes.Rendering) -> None:
     with_smoke = [scene for scene in smokers.scenes if scene.parameters["smoke_amount"] > 0][:3]
     before = _render(*with_smoke, size=64)

@@ -27,6 +27,7 @@ def rendered(drawn, size=SIZE):
     return scenes.render_scenes(drawn, size, workers=1, progress=False)
 
 
+@pytest.mark.slow
 def test_what_every_family_must_keep():
     check_family("vegetables", each=3)
 
@@ -39,6 +40,7 @@ def test_names():
     assert all(sentence.endswith((".", ")")) for sentence in named.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "possible", "needed"),
     [
@@ -53,6 +55,7 @@ def test_parts_belong_to_their_class(label, possible, needed):
     assert needed <= seen
 
 
+@pytest.mark.slow
 def test_nothing_is_cut_by_the_frame():
     found = scenes.render("vegetables", 45, 32, seed=21, workers=1, progress=False)
     cut = [
@@ -75,6 +78,7 @@ def test_the_background_does_not_know_the_class():
         np.testing.assert_array_equal(found.images[:4], found.images[4 * label : 4 * label + 4])
 
 
+@pytest.mark.slow
 def test_removing_everything_leaves_what_the_shadow_does_not_reach():
     for scene in of_class(MUSHROOM, 1) + of_class(CUCUMBER, 1):
         changed = scenes.intervene(scene, "remove_object")
@@ -82,6 +86,7 @@ def test_removing_everything_leaves_what_the_shadow_does_not_reach():
         assert 0.03 < share < 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "intervention", "solid", "part"),
     [
