@@ -658,8 +658,8 @@ def test_memory_grows_neither_with_steps_nor_with_images():
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     few, many_steps, many_images = map(float, said.split())  # each the highest so far
     assert 10 < few < 200
-    assert many_steps < 1.1 * few + 16  # MiB; the allocator is not that exact
-    assert many_images < 1.1 * few + 16
+    assert many_steps < 1.1 * few + 32  # MiB; the allocator is not that exact
+    assert many_images < 1.1 * few + 32
 
 
 def test_no_graph_is_kept():
