@@ -117,3 +117,10 @@ def test_lead_of_maps_over_edges(lesson):
     assert lesson["lead"](rows) == pytest.approx(2)
     rows[:, 2] = classes
     assert lesson["lead"](rows) == pytest.approx(0)
+
+
+def test_strength_has_no_sign_and_mean_one(lesson):
+    maps = np.random.default_rng(0).normal(size=(3, 1, 8, 8))
+    found = lesson["strength"](maps)
+    np.testing.assert_allclose(found.mean((1, 2)), 1)
+    np.testing.assert_allclose(lesson["strength"](-5 * maps), found)
