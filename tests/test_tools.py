@@ -260,6 +260,13 @@ def test_a_lesson_changed_since_shows_what_is_stored(outcome, monkeypatch, tmp_p
     assert "course" not in lessons.newest(tmp_path / source.name).metadata
 
 
+def test_papermill_stays_quiet_when_a_theme_has_turned_on_logging():
+    quiet = "import logging, a11y_pygments; from tools import lessons; import papermill.execute"
+    shown = f"{quiet}; papermill.execute.logger.info('a step')"
+    finished = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
+
+
 def test_verdicts_that_move_are_counted(monkeypatch, tmp_path: Path, capsys):
     def executed(jobs):
         for job in jobs:

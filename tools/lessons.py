@@ -39,6 +39,8 @@ SITE = tasks.BUILD / "site"
 #: How papermill executes a lesson; a cell may take 15 minutes.
 EXECUTION = {"kernel_name": "python3", "language": "python", "progress_bar": False}
 EXECUTION |= {"execution_timeout": 900}
+# Importing the site's theme makes every library log its steps; papermill's would hide the bar.
+papermill.execute.logger.setLevel("WARNING")
 
 #: What happened to one lesson: status ("ok" or "failed"), seconds, profile, torch, the hash of the
 #: cells that were executed, and for a failed one the cell and its error.
@@ -281,9 +283,8 @@ def main(arguments: Sequence[str]) -> int:
     name, *rest = arguments
     sources = tasks.lesson_paths(" ".join(rest))
     if name in ("run", "outputs"):
-        if name == "outputs" and not rest:
-            sources = [*sources, tasks.ROOT / "notebooks" / "_template.ipynb"]
-        return run(sources, store=name == "outputs")
+        template = [] if rest or name == "run" else [tasks.ROOT / "notebooks" / "_template.ipynb"]
+        return run([*sources, *template], store=name == "outputs")
     return site() if name == "site" else {"verdicts": verdicts, "lesson": lesson}[name](sources)
 
 
