@@ -59,6 +59,7 @@ def test_every_vegetable_can_be_read_and_none_is_skipped(recwarn):
     assert loaded.skipped == ()
 
 
+@pytest.mark.slow
 @needs_cifar10
 def test_cifar10_as_jpegs(tmp_path, monkeypatch, recwarn):
     (tmp_path / "class").mkdir()

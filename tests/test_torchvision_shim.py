@@ -41,6 +41,7 @@ def installed(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_installed_any_order_works(installed):
     """PyTorch calls the hook, which imports nothing more of the course."""
     listed = (

@@ -776,6 +776,7 @@ def test_course_checkpoint_knows_real_photographs():
     assert right >= 10, f"{right} of the 20 photographs that come with foolbox"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CIFAR10.is_file(), reason=f"no {CIFAR10}")
 def test_stated_accuracy_is_measured_again(fresh_assets):
     network = load_checkpoint("cifar10_tutorial_cnn", device="cpu")

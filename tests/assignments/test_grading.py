@@ -108,6 +108,7 @@ def test_cheats_earn_nothing_and_stop_nothing(tmp_path, monkeypatch):
     assert grades() == first, "resumed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", demo.DAMAGES)
 def test_the_assignment_is_found_without_the_files_name(damage, tmp_path):
     for master in EVERY[:1] if damage == "huge_outputs" else EVERY:
