@@ -260,6 +260,16 @@ def test_a_lesson_changed_since_shows_what_is_stored(outcome, monkeypatch, tmp_p
     assert "course" not in lessons.newest(tmp_path / source.name).metadata
 
 
+def test_clean_leaves_the_users_own_folders_alone(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(tasks, "ROOT", tmp_path)
+    gone = [tmp_path / name for name in ("build", ".venv", ".ruff_cache", "data/x/__pycache__")]
+    kept = [tmp_path / name for name in ("data/x", "mine/__pycache__", "mine/.ipynb_checkpoints")]
+    for folder in (*gone, *kept):
+        folder.mkdir(parents=True, exist_ok=True)
+    assert tasks.clean() == 0
+    assert [folder.exists() for folder in (*gone, *kept)] == [False] * 4 + [True] * 3
+
+
 def test_papermill_stays_quiet_when_a_theme_has_turned_on_logging():
     quiet = "import logging, a11y_pygments; from tools import lessons; import papermill.execute"
     shown = f"{quiet}; papermill.execute.logger.info('a step')"

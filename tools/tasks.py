@@ -226,8 +226,7 @@ def test() -> int:
         begun = time.monotonic()
         code = subprocess.call(line, cwd=ROOT, env=environment)
         failed += code != 0
-        verdict = "FAILED" if code else "ok    "
-        said.append(f"{verdict}  {name:<22} {time.monotonic() - begun:6.1f} s")
+        said.append(f"{'FAILED' if code else 'ok':<8}{name:<22} {time.monotonic() - begun:6.1f} s")
     print("", *said, f"{len(said) - failed} parts passed, {failed} failed", sep="\n")
     print(f"in {time.monotonic() - start:.0f} s")
     return int(failed > 0)
@@ -235,8 +234,9 @@ def test() -> int:
 
 def clean() -> int:
     """Remove what the other commands made: environments, pages, caches."""
-    made = ("build", ".venv", ".*_cache", "[a-z]*/**/__pycache__", "[a-z]*/**/.ipynb_checkpoints")
-    for path in (path for pattern in made for path in list(ROOT.glob(pattern))):
+    ours = ("course_utils", "data", "docs", "notebooks", "tests", "tools")
+    made = [f"{name}/**/{c}" for name in ours for c in ("__pycache__", ".ipynb_checkpoints")]
+    for path in (p for m in ("build", ".venv", ".*_cache", *made) for p in list(ROOT.glob(m))):
         shutil.rmtree(path, ignore_errors=True)
     return 0
 
