@@ -29,6 +29,9 @@ widgets.explain_photograph("goose", method="Saliency")
 """
 #: The figure that is shown, the menu with a label, and the sentence below the knobs.
 FIGURE = "([...document.querySelectorAll('.jp-OutputArea-output img')].pop() || {}).src"
+KERNEL_STATUS = """\
+(kernel => kernel && `${kernel.connectionStatus}, ${kernel.status}`)(
+  [...jupyterapp.shell.widgets('main')][0]?.sessionContext?.session?.kernel)"""
 MENU = "[...document.querySelectorAll('.widget-dropdown')].find(m => m.innerText.startsWith('%s'))"
 SENTENCE = "(document.querySelector('.widget-html') || {}).innerText"
 
@@ -127,11 +130,7 @@ def test_the_widget_in_jupyterlab(serve, browser, tmp_path: Path):
     running = wait_for(lambda: list((tmp_path / "RUNTIME").glob("jpserver-*.json")), "the server")
     port = json.loads(running[0].read_text())["port"]
     browser.open(f"http://127.0.0.1:{port}/lab/tree/tiny.ipynb?token=x")
-    ready = "!!document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"
-    wait_for(lambda: browser.evaluate(ready), "the notebook")
+    # The page shows "idle" before it has a kernel; what is run then is lost or asks which kernel.
+    wait_for(lambda: browser.evaluate(KERNEL_STATUS) == "connected, idle", "a kernel", 180)
     browser.evaluate("jupyterapp.commands.execute('notebook:run-all-cells') && 0")
-    time.sleep(1)  # a slow machine asks for the kernel
-    browser.evaluate(
-        "(document.querySelector('.jp-Dialog .jp-mod-accept') || document.body).click()"
-    )
     turn_the_knobs(browser, tmp_path)
