@@ -98,44 +98,48 @@ def installer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> types.SimpleNa
     """Let `install` work in an empty repository, without installing: a record of its commands."""
     record = types.SimpleNamespace(commands=[], code=0, venv=tmp_path / ".venv")
     for name in ("requirements.lock", "pyproject.toml"):
-        (tmp_path / name).write_text("x\n")
+        (tmp_path / name).write_text("# pins\nx==1\ny==1\nz==1 ; sys_platform == 'linux'\n")
     monkeypatch.setattr(tasks, "ROOT", tmp_path)
     monkeypatch.setattr(tasks, "BUILD", tmp_path / "build")
     monkeypatch.setattr(tasks, "LOCK", tmp_path / "requirements.lock")
     monkeypatch.setattr(tasks, "PROJECT", tmp_path / "pyproject.toml")
 
-    def call(command, stdout, **options):
+    def start(command, stdout, **options):
         record.commands.append(command)
         if "venv" in command:
             tasks.environment_python(record.venv).parent.mkdir(parents=True, exist_ok=True)
             tasks.environment_python(record.venv).touch()
-        stdout.write("the reason\n")
-        return record.code
+        stdout.write("ERROR: the reason\n")
+        stdout.flush()
+        return types.SimpleNamespace(wait=lambda: record.code)
 
-    monkeypatch.setattr(tasks.subprocess, "call", call)
+    monkeypatch.setattr(tasks.subprocess, "Popen", start)
     return record
 
 
 def test_installation_happens_once_and_again_after_a_change(installer, tmp_path: Path):
     tasks.install(installer.venv)
-    assert [command[-2:] for command in installer.commands[1:]] == [
-        ["-r", str(tasks.LOCK)],
-        ["-e", str(tmp_path)],
+    assert [command[6:] for command in installer.commands[1:]] == [
+        ["--upgrade", "pip"],
+        ["--no-deps", "x==1", "z==1 ; sys_platform == 'linux'"],
+        ["--no-deps", "y==1"],
+        ["-r", str(tasks.LOCK), "-e", str(tmp_path)],
     ]
     tasks.install(installer.venv)
-    assert len(installer.commands) == 3
+    assert len(installer.commands) == 5
     tasks.LOCK.write_text("y\n")
     tasks.install(installer.venv)
-    assert len(installer.commands) == 6
+    assert len(installer.commands) == 10
 
 
-def test_failed_installation_tells_why_and_is_done_again(installer):
-    installer.code = 1
+@pytest.mark.parametrize("code", [1, -9])
+def test_failed_installation_tells_why_and_is_done_again(code, installer):
+    installer.code = code
     with pytest.raises(tasks.TaskError, match="the reason"):
         tasks.install(installer.venv)
     installer.code = 0
     tasks.install(installer.venv)
-    assert len(installer.commands) == 4
+    assert len(installer.commands) == 6
 
 
 def test_an_old_python_is_refused(installer, monkeypatch):
