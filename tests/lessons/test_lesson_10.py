@@ -110,15 +110,6 @@ def test_the_odd_one_is_the_most_unlike(lesson):
     assert np.isnan(lesson["unlike"](values)).tolist() == [False] * 8 + [True]
 
 
-def test_lead_of_maps_over_edges(lesson):
-    classes = np.repeat(np.arange(6.0), 3)
-    noise = np.random.default_rng(0).normal(size=18) / 10
-    rows = np.stack([classes, classes**2 + noise, -classes, classes], axis=1)
-    assert lesson["lead"](rows) == pytest.approx(2)
-    rows[:, 2] = classes
-    assert lesson["lead"](rows) == pytest.approx(0)
-
-
 def test_strength_has_no_sign_and_mean_one(lesson):
     maps = np.random.default_rng(0).normal(size=(3, 1, 8, 8))
     found = lesson["strength"](maps)
