@@ -98,8 +98,9 @@ def test_style_loss_averages_and_does_not_see_the_scale_of_the_features(lesson):
 
 
 def test_borrowed_losses_depend_on_the_scale_of_the_features(lesson):
-    three = pictures(3).split(1)
-    whole, tenth = (torch.stack(lesson.borrowed(*three, scale)) for scale in (1, 10))
+    x, photo, painting = pictures(3).split(1)
+    seen = x, lesson.look(photo), lesson.look(painting)
+    whole, tenth = (lesson.borrowed(*seen, scale) for scale in (1, 10))
     torch.testing.assert_close(whole / tenth, torch.tensor([1e2, 1e4, 1.0]), rtol=1e-3, atol=0)
 
 
@@ -132,6 +133,19 @@ def test_recoloured_pictures_have_the_other_ones_colours(lesson):
     found, wanted = (lesson.moments(x) for x in (lesson.recoloured(one, two), two))
     for a, b in zip(found, wanted, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+
+
+def test_palette_is_the_root_of_the_covariance_and_a_tenth(lesson):
+    one = pictures(1)
+    root = lesson.palette(one)[0] - 0.1 * torch.eye(3)
+    torch.testing.assert_close(root @ root, lesson.moments(one)[1][0], atol=1e-6, rtol=1e-4)
+
+
+def test_descent_of_a_known_loss_moves_along_the_palette(lesson):
+    x, colours = torch.full((1, 3, 8, 8), 0.5), torch.diag(torch.tensor([1.0, 0.0, 0.0]))[None]
+    made = lesson.descend(x, lambda y: (y - 0.7).square().sum(), 60, colours)
+    torch.testing.assert_close(made[:, 0], torch.full((1, 8, 8), 0.7), atol=0.02, rtol=0)
+    assert torch.equal(made[:, 1:], x[:, 1:])
 
 
 def test_load_takes_the_middle_square(lesson):
