@@ -144,6 +144,7 @@ def integrated_gradients(
                 # one by one: a copy of all of them in double precision would cost memory
                 for gradient, weight in zip(gradients.unbind(1), weights[steps], strict=True):
                     integral.add_(gradient, alpha=float(weight))
+                del gradients, gradient  # else they are kept while the next ones are computed
                 bar.update(len(images) * len(steps))
             attributions[images] = (integral * difference).to(inputs)
     delta = attributions.flatten(1).sum(1, dtype=path.precise) - path.score_differences

@@ -88,7 +88,8 @@ def main() -> int:
     holds = []
     for method, bar in (("ig", SPEED), ("gradcam", None)):
         # 40 pictures are two shards: a thread works on a shard at a time
-        rounds = in_own_process("speed", method, 40, 1 if options.quick else 2)
+        once = options.quick or method == "ig"
+        rounds = in_own_process("speed", method, 40, 1 if once else 3)
         bare, whole = (statistics.median(seconds) for seconds in zip(*rounds, strict=True))
         ratio = statistics.median(bare / whole for bare, whole in rounds)
         line = f"{method:8} bare {bare:6.2f} s, pipeline {whole:6.2f} s: {ratio:.2f} of its speed"

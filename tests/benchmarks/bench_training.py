@@ -53,7 +53,7 @@ def epoch(rounds: int) -> tuple[float, float, bool]:
 
 
 def head(_rounds: int) -> tuple[float, float, bool]:
-    """Compare ten epochs of a head on kept features with ten through the frozen backbone."""
+    """Compare three epochs of a head on kept features with three through the frozen backbone."""
     network = cu.load_network("efficientnet_lite0", verbose=False, device="cpu")
     rendering = render("vegetables", 180, 96, 0, workers=1, progress=False)
     pictures = torch.as_tensor(rendering.images).permute(0, 3, 1, 2).contiguous()
@@ -61,7 +61,7 @@ def head(_rounds: int) -> tuple[float, float, bool]:
     features = cu.extract_features(network, pair, progress=False)
     whole = nn.Sequential(cu.backbone_of(network), nn.Linear(1280, 3))
     scale = network.preprocess.mean, network.preprocess.std
-    settings: dict[str, Any] = {"epochs": 10, "device": "cpu", "progress": False}
+    settings: dict[str, Any] = {"epochs": 3, "device": "cpu", "progress": False}
     found = in_turns(
         1,
         kept=lambda: cu.fit_head(*features, **settings) and None,
