@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
+import course_utils.exercises
 from course_utils.exercises import RECORDS
 from tools.grading import masters
 from tools.grading.runner import read_records, same
@@ -134,6 +135,18 @@ def test_wrong_answers_lose_the_task_and_are_told_why(master, task, solved):
         assert failed, (name, said)
         if "number" not in visible[0]:  # a number's value is the student's to find
             assert any(line[2:].startswith(visible) for line in failed), (name, said)
+
+
+def test_replaced_checks_leave_no_answer_to_compare(solved, tmp_path, monkeypatch):
+    monkeypatch.setenv(RECORDS, str(tmp_path))
+    for module in (course_utils, course_utils.exercises):
+        monkeypatch.setattr(module, "check", module.check)  # put back after the cheat
+    cheat = answers(MASTERS[0]).CHEATS["01.1"]["check replaced"]
+    passed, said = outcome(MASTERS[0], "01.1", cheat, solved)
+    assert passed
+    assert all(line.startswith("✓") for line in said)
+    assert read_records(tmp_path) == {}
+    assert not same(None, torch.zeros(1).numpy())
 
 
 FUNCTIONS = [(m, t) for m, t in TASKS if re.search(r"^def ", m.tasks[t].stub, re.M)]
