@@ -1,4 +1,7 @@
-"""Fixtures for all tests: nothing leaves this machine, and nothing of the user's is touched."""
+"""Fixtures for all tests: nothing leaves this machine, and nothing of the user's is touched.
+
+Fixtures import what they need: the process that only hands out tests should not wait for PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ import ipaddress
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from _lessons import random_weights
 from _server import LoopbackServer
 
-from course_utils import assets, networks, runtime
+if TYPE_CHECKING:
+    from course_utils import assets, networks
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +48,8 @@ def fresh_assets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     The data source is "auto", whatever the environment says, and the archives of the course are
     those in tmp_path / "embedded", which is not there.
     """
+    from course_utils import assets, runtime
+
     for variable in ("COURSE_DATA", "COURSE_MIRROR", "COURSE_DATA_SOURCE"):
         monkeypatch.delenv(variable, raising=False)
     for variable in ("NO_PROXY", "no_proxy"):
@@ -60,7 +65,7 @@ def fresh_assets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return cache
 
 
-AddAsset = Callable[..., assets.Asset]
+AddAsset = Callable[..., "assets.Asset"]
 
 
 @pytest.fixture
@@ -70,6 +75,8 @@ def add_asset(monkeypatch: pytest.MonkeyPatch, fresh_assets: Path) -> AddAsset:
     ``add_asset("resnet18", body, urls=[...], file="resnet18.pth", kind="weights")``: digest and
     size are those of `body` unless given.
     """
+    from course_utils import assets
+
     entries: dict[str, assets.Asset] = {}
     monkeypatch.setattr(assets, "manifest", lambda: entries)
 
@@ -87,22 +94,33 @@ def add_asset(monkeypatch: pytest.MonkeyPatch, fresh_assets: Path) -> AddAsset:
     return add
 
 
-LoadNamed = Callable[[str], networks.Network]
+LoadNamed = Callable[[str], "networks.Network"]
 
 
-PUBLISHED = assets.manifest()
+@pytest.fixture(scope="session")
+def published() -> dict[str, assets.Asset]:
+    """Give the course's manifest, whatever a test puts in its place."""
+    from course_utils import assets
+
+    return assets.manifest()
 
 
 @pytest.fixture
-def load_named(server: LoopbackServer, add_asset: AddAsset) -> LoadNamed:
+def load_named(
+    published: dict[str, assets.Asset], server: LoopbackServer, add_asset: AddAsset
+) -> LoadNamed:
     """Load a network by its name, with random weights, through the whole path of a download.
 
     ``load_named("vgg19")`` is the true architecture and file name; only the numbers are not the
     published ones. It takes seconds and half a gigabyte for VGG19.
     """
+    import torch
+    from _lessons import random_weights
+
+    from course_utils import networks
 
     def load(name: str) -> networks.Network:
-        file = PUBLISHED[name].file
+        file = published[name].file
         content = io.BytesIO()
         torch.save(random_weights(name).state_dict(), content)
         body = content.getvalue()

@@ -400,8 +400,11 @@ KILLS = '''
 import json, os, random, signal, sys, time
 from pathlib import Path
 sys.path[:0] = sys.argv[1:4]
+import pyarrow.pandas_compat, torchvision.transforms  # once, not in every process
+from PIL import Image
 from test_batch import batch, files_of, tiny
 
+Image.init()
 folder, network = Path(sys.argv[4]), tiny()
 paths = sorted(map(str, (folder / "in").iterdir()))
 
