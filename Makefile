@@ -1,4 +1,4 @@
-# The course's commands. Without make (Windows): python tools/tasks.py COMMAND, see README.md.
+# The course's commands. Without make (Windows): python tools/tasks.py COMMAND; README.md says which.
 #   make LESSONS="02 04" run     some lessons only       make PROFILE=fast run    quicker, coarser
 #   make LESSON=04 lesson        everything about one    make HERE=1 run          the active Python
 #                                                        (conda, containers) instead of .venv
