@@ -127,11 +127,13 @@ class Batches:
     shuffle : bool
         Draw a new order in every epoch.
     augment : Augment, optional
-        Random changes.
+        Random changes; on `device`.
     normalize : (mean, std), optional
         Per channel; applied last.
     generator : torch.Generator, optional
         What order and changes are drawn with (on the CPU); default PyTorch's own.
+    device : torch.device, optional
+        Where batches go; default where the tensors are.
     drop_last : bool
         Leave out the last batch if it is not full.
     """
@@ -143,6 +145,7 @@ class Batches:
     augment: Augment | None = None
     normalize: tuple[Sequence[float], Sequence[float]] | None = None
     generator: Generator | None = None
+    device: torch.device | str | None = None
     drop_last: bool = False
 
     def __post_init__(self) -> None:
@@ -156,16 +159,17 @@ class Batches:
         return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.arange(len(self.images))
+        count, device = len(self.images), self.device or self.images.device
+        order = torch.arange(count)
         if self.shuffle:
-            order = torch.randperm(len(self.images), generator=self.generator)
+            order = torch.randperm(count, generator=self.generator)
         for chosen in order.to(self.images.device).split(self.batch_size)[: len(self)]:
-            images = self.images[chosen]
+            images = self.images[chosen].to(device)
             images = self.augment(images, self.generator) if self.augment else to_float(images)
             if self.normalize is not None:
-                mean, std = torch.tensor(self.normalize, device=images.device).view(2, 1, -1, 1, 1)
+                mean, std = torch.tensor(self.normalize, device=device).view(2, 1, -1, 1, 1)
                 images.sub_(mean).div_(std)  # in place: they are a copy of what was indexed
-            yield images, self.labels[chosen]
+            yield images, self.labels[chosen].to(device)
 
 
 def batches(data: Any, *more: Any, **options: Any) -> Batches:
