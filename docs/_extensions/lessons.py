@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import functools
 import io
 import json
 import re
@@ -18,6 +19,7 @@ from typing import Any
 from docutils import nodes
 from myst_nb.core.render import MimeData, NbElementRenderer
 from PIL import Image
+from pybtex import plugin
 from sphinx.application import Sphinx
 
 import course_utils
@@ -348,6 +350,7 @@ def add_kaggle(app: Sphinx, pagename: str, template: str, context: Any, doctree:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     describe_figures()
+    plugin.entry_points = functools.cache(plugin.entry_points)  # looked up for each citation
     app.connect("builder-inited", module_pages)
     app.connect("source-read", read_source)
     app.connect("doctree-read", fold_deeper_sections)
