@@ -26,6 +26,7 @@ extensions = [
     "sphinxcontrib.bibtex",
     "mathml",
     "lessons",
+    "stand_ins",
 ]
 exclude_patterns = ["_extensions", "_static", "README.md"]
 templates_path = []  # themes append to it: to Sphinx's own list, a second build would see a change

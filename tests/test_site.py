@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -180,6 +182,23 @@ def test_every_public_module_has_a_page(site: Path):
     for path in (tasks.ROOT / "course_utils").iterdir():
         if not path.name.startswith("_") and (path.suffix == ".py" or path.is_dir()):
             assert (site / "api" / f"{path.stem}.html").exists(), path.stem
+
+
+def test_the_package_is_read_without_its_libraries():
+    """As for the site: in this process PyTorch is there, so that nothing is stood in for."""
+    program = (
+        "import importlib, sys, lessons, stand_ins\n"
+        "sys.meta_path.insert(0, stand_ins.Finder)\n"
+        "for name in lessons.public_modules():\n"
+        "    module = importlib.import_module(f'course_utils.{name}')\n"
+        "    for public in getattr(module, '__all__', ()):\n"
+        "        thing = getattr(module, public)\n"
+        "        assert not isinstance(thing, stand_ins.Anything), (name, public)\n"
+        "assert isinstance(sys.modules['torch'], stand_ins.Module)\n"
+    )
+    folders = [tasks.ROOT / "docs" / "_extensions", tasks.ROOT, tasks.ROOT / "data"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,6 @@ from PIL import Image
 from pybtex import plugin
 from sphinx.application import Sphinx
 
-import course_utils
-
 #: Folded code cells, by tag, and the words that unfold them.
 FOLDED = {
     "bootstrap": "Setting up on Colab and Kaggle",
@@ -38,7 +36,9 @@ DEEPER = "<!-- deeper -->"
 #: Twice the size at which a card's picture is shown, for dense screens; and its margin.
 CARD_SIZE, CARD_MARGIN = (800, 500), 28
 
-#: The modules of the package, the lowest first.
+#: The package, which is not imported here: that would import PyTorch.
+PACKAGE = Path(__file__).resolve().parents[2] / "course_utils"
+#: Its modules, the lowest first.
 MODULES = (
     *("checks", "runtime", "archives", "assets", "photos", "networks", "datasets", "training"),
     *("attribution", "optimization", "evaluation", "plots", "batch", "widgets", "exercises"),
@@ -279,7 +279,7 @@ def thumbnail(notebook: dict[str, Any], target: Path) -> str | None:
 def public_modules() -> dict[str, str]:
     """Modules of the package with the first lines of their docstrings, the lowest module first."""
     found = {}
-    for path in sorted(Path(course_utils.__file__).parent.iterdir()):
+    for path in sorted(PACKAGE.iterdir()):
         source = path / "__init__.py" if path.is_dir() else path
         if path.name.startswith("_") or source.suffix != ".py" or not source.exists():
             continue
