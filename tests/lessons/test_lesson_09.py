@@ -11,6 +11,7 @@ import torch
 from _lessons import definitions
 from captum.attr import LayerGradCam
 from torch import nn
+from torch.fx.experimental.optimization import fuse
 
 import course_utils as cu
 
@@ -44,13 +45,10 @@ def network(request, load_named):
 
 
 def test_signed_maps_are_captums_and_add_up_to_the_logit(lesson, network):
-    from torchvision.models.feature_extraction import create_feature_extractor
-
     head, model, layer = with_head(network), network.model, network.layers.grad_cam
-    stages = [name for name, _ in model.named_children()]
-    before = stages[stages.index(layer) - 1]
-    body = create_feature_extractor(model, {before: "before", layer: "maps"})
-    lesson.update(net=network, body=body)
+    stages = dict(model.named_children())
+    lower = nn.Sequential(*list(stages.values())[: list(stages).index(layer)])
+    lesson.update(net=network, lower=fuse(lower.eval()), last=stages[layer])
     images = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8, generator=PIXELS)
     seen = lesson["look"](images)
     x = lesson["prepare"](images)
