@@ -511,7 +511,7 @@ def test_unknown_folders_and_names_are_named(tmp_path):
 
 def test_table_with_other_columns_is_named(tmp_path):
     files = {"train.csv": b"path;label\na.jpg;0\n", "train_images/a.jpg": _made.picture()}
-    with pytest.raises(DatasetError, match="columns img_path and label.*with b'path;label"):
+    with pytest.raises(DatasetError, match="columns img_path and label.*with 'path;label"):
         quiet("vegetables", "real", folder=_made.write(tmp_path / "v", files))
 
 

@@ -212,19 +212,40 @@ def as_table(header: str, row: str, **options) -> dict[str, bytes]:
 
 TABLES = {
     "absolute": ("img_path,label", "/home/someone/data/train_images/{file},{label}"),
+    "absolute, other folder": ("img_path,label", "/somewhere/else/{file},{label}"),
     "windows": ("img_path,label", "C:\\Users\\me\\train_images\\{file},{label}"),
     "backslashes": ("img_path,label", ".\\train_images\\{file},{label}"),
-    "class names": ("img_path,label", "{path},{title}"),
+    "name only": ("img_path,label", "{file},{label}"),
+    "float labels": ("img_path,label", "{path},{label}.0"),
+    "class names": ("img_path,label", "{path}, {title}"),
+    "capitals": ("IMG_PATH,Label", "{path},{label}"),
+    "semicolon": ("img_path;label", "{path};{label}"),
+    "tab": ("img_path\tlabel", "{path}\t{label}"),
+    "blanks": (" img_path , label ", " {path} ,  {label} "),
     "quotes": ('"img_path","label"', '"{path}","{label}"'),
     "index column": (",img_path,label", "7,{path},{label}"),
+    "Excel's announcement": ("sep=;\nimg_path;label", "{path};{label}"),
     "other order": ("label,img_path,note", "{label},{path},"),
 }
 
 
 @pytest.mark.parametrize("form", TABLES)
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_tables_as_programs_write_them(form, end, tmp_path):
-    files = as_table(*TABLES[form], end=end, encoding="utf-8-sig")
+@pytest.mark.parametrize("program", ["unix", "old mac", "excel", "notepad"])
+def test_tables_as_programs_write_them(form, program, tmp_path):
+    options = {
+        "unix": {},
+        "old mac": {"end": "\r", "encoding": "utf-8-sig"},
+        "excel": {"end": "\r\n", "encoding": "utf-16"},
+        "notepad": {"end": "\r\n\r\n", "encoding": "utf-8-sig"},
+    }[program]
+    files = as_table(*TABLES[form], **options)
+    assert count(load(_made.write(tmp_path / "v", files))) == 24
+
+
+def test_dashes_and_quotes_in_names_as_excel_stores_them(tmp_path):
+    files = {n.replace("_images/", "_images – “mine”/"): d for n, d in _made.vegetables(8).items()}
+    rows = files.pop(f"{ROOT}train.csv").decode().replace("_images/", "_images – “mine”/")
+    files[f"{ROOT}train.csv"] = rows.encode("cp1252")
     assert count(load(_made.write(tmp_path / "v", files))) == 24
 
 

@@ -20,6 +20,7 @@ import pickle
 import re
 import tomllib
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -257,8 +258,9 @@ def _parse_paths(entry: Entry, files: Files) -> Listing | None:
 def _parse_table(entry: Entry, files: Files) -> Listing | None:
     """Take labels from ``train.csv`` with the columns ``img_path`` and ``label``.
 
-    A path may be absolute, as on the machine where the table was made: then its end counts. A label
-    may be the index of a class, or its name.
+    A path may be absolute, as on the machine where the table was made: then its end counts. If its
+    folder is not here at all, the file's name counts, where only one file has it. A label may be
+    the index of a class, or its name.
     """
     tables = [name for name in files if f"/{name}".lower().endswith("/train.csv")]
     if not tables:
@@ -267,21 +269,17 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
     listing = Listing(files, table[: -len("train.csv")], tuple(entry.classes))
     inside = [name[len(listing.root) :] for name in files if name.startswith(listing.root)]
     paths = {file.lower(): file for file in inside if not file.startswith(BESIDE)}
+    names = Counter(path.rpartition("/")[2] for path in paths)
+    folders = {path.rpartition("/")[0].rpartition("/")[2] for path in paths} - {""}
     labels = {str(label): label for label in range(len(entry.classes))}
     labels |= {title: label for label, title in enumerate(entry.classes)}
     rows: dict[str, int] = {}
-    data, options = files.read(table), {"dtype": str, "index_col": False}
-    try:
-        columns = pd.read_csv(io.BytesIO(data), encoding_errors="replace", **options)
-        written = columns[["img_path", "label"]].fillna("").itertuples(index=False)
-    except (ValueError, LookupError) as error:
-        wanted = "no comma-separated table with the columns img_path and label"
-        message = f"{table} in {files.location} is {wanted}: it begins with {data[:60]!r}"
-        raise DatasetError(message) from error
-    for row, (path, text) in enumerate(written, 2):
-        steps, label = tidy(path).lower().split("/"), labels.get(text.lower())
+    for row, path, text in _read_table(files.read(table), f"{table} in {files.location}"):
+        steps, label = tidy(path).lower().split("/"), labels.get(re.sub(r"\.0*$", "", text.lower()))
         ends = ("/".join(steps[start:]) for start in range(len(steps)))
         file = next((paths[end] for end in ends if end in paths), None)
+        if file is None and names[steps[-1]] == 1 and not folders & {*steps[-2:-1]}:
+            file = next(paths[path] for path in paths if path.rpartition("/")[2] == steps[-1])
         what = f"has the label {text!r}, which should be one of {', '.join(labels)}"
         what = f"has a row already, line {rows[file]}" if file in rows else what
         what = what if file else "is not in the data set"
@@ -292,6 +290,41 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
         rows.setdefault(file or path, row)
     _note_others(listing, {listing.root + file for file in rows}, "has no row in train.csv")
     return listing
+
+
+def _read_table(data: bytes, given: str) -> list[tuple[int, str, str]]:
+    """Return line, path and label of each row of a table as people's programs write them.
+
+    They write UTF-8, UTF-16 or Windows-1252, with comma, semicolon or tab, and Excel may announce
+    which one.
+    """
+    try:
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", "replace")  # as Excel writes it
+    announced = text.startswith("sep=")
+    separator = max(",;\t", key=text.split("\n", int(announced) + 1)[int(announced)].count)
+    options = {
+        "dtype": str,
+        "keep_default_na": False,
+        "skip_blank_lines": False,
+        "index_col": False,
+    }
+    try:
+        table = pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            skiprows=int(announced),
+            skipinitialspace=True,
+            **options,
+        )
+        table.columns = [name.strip().lower() for name in table.columns]
+        rows = table[["img_path", "label"]].fillna("").map(str.strip)
+    except (ValueError, LookupError) as error:
+        message = f"{given} is no table with the columns img_path and label: {error}; it begins"
+        raise DatasetError(f"{message} with {text[:80]!r}") from error
+    written = rows[(rows != "").any(axis=1)]
+    return [(line + announced + 2, *row) for line, *row in written.itertuples(name=None)]
 
 
 def _note_others(listing: Listing, taken: set[str], why: str) -> None:
