@@ -222,6 +222,13 @@ def test_batches_are_augmented_then_normalised(images):
     torch.testing.assert_close(result, ((images / 255).flip(3) - mean) / std, atol=1e-4, rtol=0)
 
 
+def test_batches_go_to_the_wanted_device(images):
+    labels = torch.arange(len(images))
+    for found in batches((images, labels), 4, device="meta"):
+        assert [tensor.device.type for tensor in found] == ["meta", "meta"]
+    assert images.device.type == labels.device.type == "cpu"
+
+
 def test_batches_take_a_split_or_images_and_labels(split, images):
     assert [len(y) for _, y in batches(split, 40)] == [40, 2]
     for loader in (batches(images, torch.arange(6), 4), batches(images.numpy(), list(range(6)), 4)):
