@@ -16,7 +16,7 @@ import course_utils as cu
 
 @pytest.fixture
 def lesson():
-    return SimpleNamespace(**definitions("04", SIZE=32))
+    return SimpleNamespace(**definitions("04", SIZE=32, most=63))
 
 
 def test_grad_cam_by_hooks_is_captums_and_leaves_no_hook(lesson):
