@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import threading
@@ -471,7 +472,7 @@ def test_two_worker_processes_of_which_one_is_killed(tmp_path: Path):
     out, stop, at = tmp_path / "processes", threading.Event(), []
 
     def kill_one() -> None:
-        while len(list(out.glob("shards/[!.]*"))) < 3 and not stop.wait(0.002):
+        while len(list(out.glob("shards/[!.]*"))) < 3 and not stop.wait(0.01):
             pass
         children = psutil.Process().children(recursive=True)
         workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
@@ -517,31 +518,25 @@ def test_no_scheduler_answers(tmp_path: Path, monkeypatch):
 # --- the command --------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-def test_command(tmp_path: Path, capsys):
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+def test_command(tmp_path: Path, capsys, monkeypatch):
     (tmp_path / "list.txt").write_text("bald_eagle\nno_such_picture\n")
     make_pictures(tmp_path / "in", 2)
-    command = [sys.executable, "-m", "course_utils.batch", f"{tmp_path}/in/*.png"]
-    command += [f"@{tmp_path}/list.txt", "--network", "squeezenet1_1", "--method", "ig"]
-    command += [
-        "--settings",
-        '{"n_steps": 3}',
-        "--target",
-        "dalmatian",
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert batch.main(command[3:]) == 0  # the same again, in this process
-    again = capsys.readouterr()
-    for kept, out, err in ((0, done.stdout, done.stderr), (1, again.out, again.err)):
-        assert out == f"3 explained, 1 skipped; 1 shards, {kept} of them from before\n"
-        assert "skipped no_such_picture: " in err
+    arguments = [f"{tmp_path}/in/*.png", f"@{tmp_path}/list.txt", "--network", "squeezenet1_1"]
+    arguments += ["--method", "ig", "--settings", '{"n_steps": 3}', "--target", "dalmatian"]
+    arguments += ["--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["batch", *arguments])
+    for kept in (0, 1):
+        with pytest.raises(SystemExit) as done:
+            runpy.run_module("course_utils.batch", run_name="__main__")  # python -m
+        assert done.value.code == 0
+        said = capsys.readouterr()
+        assert said.out == f"3 explained, 1 skipped; 1 shards, {kept} of them from before\n"
+        assert "skipped no_such_picture: " in said.err
     table = pd.read_parquet(tmp_path / "out" / "shards")
     assert list(table["label"])[-1] == "bald eagle"
     assert (table["target"] == 251).all()
     with pytest.raises(SystemExit) as stopped:
-        batch.main([*command[3:], "--settings", '{"steps": 3}'])
+        batch.main([*arguments, "--settings", '{"steps": 3}'])
     assert stopped.value.code == 1
     assert "steps" in capsys.readouterr().err

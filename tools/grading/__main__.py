@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 from tools import tasks
 
 from . import demo, masters, report
-from .repair import repair
+from .repair import repair, salvage
 
 #: What comes back is looked for in files of these kinds.
 KINDS = (".ipynb", ".py", ".json", ".txt")
@@ -78,15 +78,17 @@ def _student(parts: tuple[str, ...]) -> str:
 
 def which(path: Path, data: bytes, chosen: list[masters.Master]) -> masters.Master | None:
     """Find the assignment by what is in the text: ids, metadata, names; else by the file's name."""
-    text = data.replace(b"\x00", b"").decode("utf-8", errors="replace")
+    cells, _ = salvage(data)
+    text = "\n".join(f"{marks.get('grade_id', '')}\n{source}" for _, marks, source in cells)
+    used = set(re.findall(r"\b(\w+) *[(=]", text))
     counts = {}
     for master in chosen:
         marks = [master.name]  # in the badges' addresses
         for task in master.tasks.values():
             marks += [f"Task {task.id}", f"task-{task.id.replace('.', '-')}"]
         defined = {name for task in master.tasks.values() for name in task.names}
-        found = re.findall(rf"\b(?:def |class )?({'|'.join(sorted(defined))})\b *[(=]", text)
-        counts[master] = 3 * sum(mark in text for mark in marks) + len(set(found)) / len(defined)
+        found = len(used & defined) / len(defined)
+        counts[master] = 3 * sum(mark in text for mark in marks) + found
     best = max(counts, key=counts.get)
     if counts[best]:
         return best

@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 
 from .masters import MARK, Master, defined_names, grade_id
 
-#: Sources at least so alike are the same cell.
+#: Sources more alike than this are the same cell.
 ALIKE = 0.7
 
 
@@ -138,8 +138,10 @@ def _plain(source: str) -> str:
     return re.sub(r"#[^\n]*|\s+", "", source)
 
 
-def _alike(first: str, second: str) -> float:
-    return difflib.SequenceMatcher(None, _plain(first), _plain(second), autojunk=False).ratio()
+def _alike(first: str, second: str, least: float) -> bool:
+    """Whether two sources have more than this share in common; most are told apart quickly."""
+    both = difflib.SequenceMatcher(None, _plain(first), _plain(second), autojunk=False)
+    return min(both.real_quick_ratio(), both.quick_ratio()) > least and both.ratio() > least
 
 
 def _segments(
@@ -171,10 +173,10 @@ def _segments(
         return []  # another cell of the master
     if not source.strip():
         return []
-    if any(_alike(source, text) > 0.9 for text in _given(master)):
+    if any(_alike(source, text, 0.9) for text in _given(master)):
         return []
     for task in master.tasks.values():
-        if task.names & defined_names(source) or _alike(source, task.stub) > ALIKE:
+        if task.names & defined_names(source) or _alike(source, task.stub, ALIKE):
             notes.append(f"task {task.id} was found by what it defines")
             return [(task.id, source)]
     return [("", source)]
