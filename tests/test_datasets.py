@@ -590,7 +590,7 @@ def test_masks_belong_to_their_pictures(rendered):
     assert split.masks.shape == (18, 16, 16)
     assert split.masks.dtype == torch.uint8
     for i in range(len(split)):
-        number = split.details(i)["scene"]["number"]
+        number = split._listing.scenes[split.paths[i]]["scene"]["number"]
         assert split.masks[i].max() == 1 + number % 2
     smaller = split.masks_at(8)
     assert smaller.shape == (18, 8, 8)
@@ -605,9 +605,8 @@ def test_scene_comes_back_as_an_object(rendered, monkeypatch):
             return ("scene", values["number"])
 
     monkeypatch.setitem(sys.modules, "course_scenes", types.SimpleNamespace(Scene=Scene))
-    details = rendered.train.details(2)
-    assert details["file"] == rendered.train.paths[2]
-    assert rendered.train.scene(2) == ("scene", details["scene"]["number"])
+    line = rendered.train._listing.scenes[rendered.train.paths[2]]
+    assert rendered.train.scene(2) == ("scene", line["scene"]["number"])
 
 
 def test_interventions_are_aligned_with_their_originals(rendered):
@@ -623,7 +622,6 @@ def test_interventions_are_aligned_with_their_originals(rendered):
     assert torch.equal(pairs.before.labels, pairs.after.labels)
     assert pairs.after.to_tensors().images.shape == (3, 3, 16, 16)
     assert pairs.after.masks.max() == 0
-    assert pairs.after.details(0)["original"] == pairs.before.paths[0]
     with pytest.raises(LookupError, match=r"no intervention 'melt' is stored .* only: remove"):
         rendered.test.intervention("melt")
     few = rendered.test.subset(pairs.indices[:1])
@@ -645,7 +643,7 @@ def test_photographs_have_none_of_these(tmp_path):
     assert split.cues is None
     assert not split.has_masks
     assert split.interventions == ()
-    for ask in (split.masks_at, split.scene, split.details):
+    for ask in (split.masks_at, split.scene):
         with pytest.raises(LookupError, match='only rendered pictures have one.*source="embedded"'):
             ask(0)
     with pytest.raises(LookupError, match="only: none"):

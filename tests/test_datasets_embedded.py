@@ -74,7 +74,8 @@ def test_every_picture_has_its_mask_and_scene(name, edition):
         objects = (split.masks > 0).flatten(1).sum(dim=1)
         assert objects.min() > 0, f"{split.paths[int(objects.argmin())]} shows nothing"
         for index, label in enumerate(split.labels.tolist()):
-            assert split.details(index)["class"] == split.classes[label]
+            line = split._listing.scenes[split.paths[index]]
+            assert line["class"] == split.classes[label]
         counts = list(split.class_counts.values())
         assert max(counts) - min(counts) <= max(1, len(split) // 50)
     paths = [path for split in loaded for path in split.paths]

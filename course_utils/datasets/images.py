@@ -181,19 +181,6 @@ class ImageDataset(Dataset):
         """
         return self._decoded("masks", self._mask, size)
 
-    def details(self, index: int) -> dict[str, Any]:
-        """Return a picture's line of ``scenes.jsonl``: file, split, class, scene and cue.
-
-        Raises
-        ------
-        LookupError
-            If the picture was not rendered.
-        """
-        path = self.paths[index]
-        if path not in self._listing.scenes:
-            raise LookupError(f"no scene of {path} is known: {_ONLY_RENDERED}")
-        return self._listing.scenes[path]
-
     def scene(self, index: int) -> Any:
         """Return the scene from which a picture was rendered (`course_scenes.Scene`).
 
@@ -204,10 +191,12 @@ class ImageDataset(Dataset):
         LookupError
             If the picture was not rendered.
         """
-        details = self.details(index)
+        path = self.paths[index]
+        if path not in self._listing.scenes:
+            raise LookupError(f"no scene of {path} is known: {_ONLY_RENDERED}")
         from course_scenes import Scene
 
-        return Scene.from_dict(details["scene"])
+        return Scene.from_dict(self._listing.scenes[path]["scene"])
 
     @property
     def cues(self) -> Tensor | None:

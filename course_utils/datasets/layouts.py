@@ -103,8 +103,7 @@ class Files(dict[str, Path | bytes | np.ndarray | Exception]):
                 name = tidy(given)
                 if name in self:
                     raise ValueError(f"it holds {name!r} twice")
-                if not archives.CLUTTER.search(name):
-                    self[name] = content
+                self[name] = content
         except Exception as error:  # decoders raise all kinds of errors on damaged bytes
             advice = "pass the data set's folder, or another archive, with folder="
             raise DatasetError(f"{location} cannot be read: {error}; {advice}") from error
@@ -151,7 +150,7 @@ def _found_in(place: Path | bytes) -> Iterator[tuple[str, Path | bytes | Excepti
 
     for folder, inside, names in os.walk(place, followlinks=True, onerror=refuse):
         inside[:] = [name for name in inside if not archives.CLUTTER.search(name)]
-        files = [Path(folder, name) for name in names]
+        files = [Path(folder, name) for name in names if not archives.CLUTTER.search(name)]
         yield from ((str(file.relative_to(place)), file) for file in files)
 
 
@@ -304,20 +303,10 @@ def _read_table(data: bytes, given: str) -> list[tuple[int, str, str]]:
         text = data.decode("cp1252", "replace")  # as Excel writes it
     announced = text.startswith("sep=")
     separator = max(",;\t", key=text.split("\n", int(announced) + 1)[int(announced)].count)
-    options = {
-        "dtype": str,
-        "keep_default_na": False,
-        "skip_blank_lines": False,
-        "index_col": False,
-    }
+    options = {"sep": separator, "skiprows": int(announced), "dtype": str, "index_col": False}
+    options |= {"keep_default_na": False, "skip_blank_lines": False, "skipinitialspace": True}
     try:
-        table = pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            skiprows=int(announced),
-            skipinitialspace=True,
-            **options,
-        )
+        table = pd.read_csv(io.StringIO(text), **options)
         table.columns = [name.strip().lower() for name in table.columns]
         rows = table[["img_path", "label"]].fillna("").map(str.strip)
     except (ValueError, LookupError) as error:

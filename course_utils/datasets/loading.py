@@ -149,7 +149,7 @@ def make_splits(
     """
     records = listing.records
     if pool is not None:
-        loose, _ = draw(records, min(pool, len(records)), seed)
+        loose, _ = draw(records, pool, seed)
         records = [record._replace(split=None) for record in loose]
     splits = {name: [r for r in records if r.split == name] for name in SPLITS}
     if loose := [record for record in records if record.split not in SPLITS]:
@@ -189,13 +189,11 @@ def _balanced(records: Sequence[Record], per_class: int | None, seed: int) -> li
 
     Any of the first is a fair sample. DatasetError if a class has too few.
     """
-    generator, chosen = np.random.default_rng(seed), sorted(records)
-    labels = sorted({record.label for record in records})
-    for label in labels if per_class else ():
-        members = [record for record in chosen if record.label == label]
-        if len(members) < per_class:
+    generator, chosen = np.random.default_rng(seed), []
+    for label in sorted({record.label for record in records}):
+        members = sorted(record for record in records if record.label == label)
+        if len(members) < (per_class or 0):
             raise DatasetError(f"class {label} has only {len(members)} pictures: lower subset=")
-        drawn = generator.permutation(len(members))[:per_class]
-        chosen = [r for r in chosen if r.label != label] + [members[i] for i in drawn]
+        chosen += [members[i] for i in generator.permutation(len(members))[:per_class]]
     chosen.sort()
     return [chosen[i] for i in np.random.default_rng(seed).permutation(len(chosen))]
