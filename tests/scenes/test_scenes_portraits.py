@@ -29,14 +29,14 @@ def _render(*drawn: scenes.Scene, size: int = SIZE) -> scenes.Rendering:
 
 @pytest.fixture(scope="module")
 def smokers() -> scenes.Rendering:
-    """Eight people with a cigarette."""
-    return _render(*scenes.draw("smoking", 8, seed=3, labels=[1] * 8))
+    """Five people with a cigarette."""
+    return _render(*scenes.draw("smoking", 5, seed=3, labels=[1] * 5))
 
 
 @pytest.fixture(scope="module")
 def others() -> scenes.Rendering:
-    """Render the same eight people without one."""
-    return _render(*scenes.draw("smoking", 8, seed=3, labels=[0] * 8))
+    """Render the same five people without one."""
+    return _render(*scenes.draw("smoking", 5, seed=3, labels=[0] * 5))
 
 
 @pytest.mark.slow

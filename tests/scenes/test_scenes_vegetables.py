@@ -9,7 +9,7 @@ from _scene_checks import check_changes_are_local, check_family, grown
 import course_scenes as scenes
 
 CUCUMBER, EGGPLANT, MUSHROOM = range(3)
-SIZE = 48
+SIZE = 40
 
 
 def of_class(label, count=4, seed=5, **wanted):
