@@ -214,7 +214,7 @@ def test_evolution_keeps_the_best_of_each_class(lesson):
     assert best.max() > early.max()
     top = best.topk(3).indices
     painted = lesson["paint"](elite[top])
-    assert painted.shape == (3, 3, 224, 224)
+    assert painted.shape == (3, 3, 112, 112)
     torch.testing.assert_close(painted * 255, (painted * 255).round(), atol=1e-3, rtol=0)
     again = network(painted).softmax(dim=1)[range(3), top]
     torch.testing.assert_close(again, best[top])
