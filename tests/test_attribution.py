@@ -96,7 +96,7 @@ def test_equals_captum_for_every_quadrature(method, fast):
     torch.testing.assert_close(ours.delta, expected_delta.double(), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", CAPTUM_METHODS)
+@pytest.mark.parametrize("method", ["gausslegendre", "riemann_trapezoid"])
 @pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_lite0"])
 def test_equals_captum_on_real_networks_in_single_precision(bundled, name, method):
     net, inputs = bundled[name]

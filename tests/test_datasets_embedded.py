@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def _these(fresh_assets, monkeypatch):
     monkeypatch.setattr(assets, "embedded_folder", lambda: FOLDER)
 
 
+@cache
 def load(name: str, edition: str):
     cue = "" if edition == "plain" else f"_{edition}"
     path = FOLDER / f"{DATASETS[name].asset}{cue}.zip"
@@ -59,6 +61,7 @@ def test_splits_are_those_that_the_lessons_were_written_with(name, edition):
     assert " ".join(found) == expected[name, edition]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "edition"), EDITIONS)
 def test_every_picture_has_its_mask_and_scene(name, edition):
     loaded = load(name, edition)

@@ -75,6 +75,7 @@ def test_cifar10_as_jpegs(tmp_path, monkeypatch, recwarn):
     torch.testing.assert_close(mean, torch.tensor([0.4914, 0.4822, 0.4465]), atol=0.02, rtol=0)
 
 
+@pytest.mark.slow
 @needs_cifar10
 def test_animals(recwarn):
     loaded = load_dataset("animals", folder=CIFAR10, verbose=False)

@@ -73,6 +73,7 @@ def test_stamp_takes_the_git_remote(copied: Path):
         fork.stamp("not a slug", root=copied)
 
 
+@pytest.mark.slow
 def test_the_command_that_the_instructors_page_names():
     command = [sys.executable, "-m", "course_utils.launch", "stamp", "--help"]
     said = subprocess.run(command, capture_output=True, text=True, cwd=fork.ROOT, check=True).stdout

@@ -89,6 +89,7 @@ def _in_a_fresh_process(code, **environment):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
+@pytest.mark.slow
 def test_the_allocator_is_tuned_once_and_keeps_freed_memory():
     # page faults of a loop that allocates and frees 64 MB, once the heap has settled
     count = (

@@ -426,7 +426,7 @@ def test_a_method_of_ones_own_joins_both_tables(games: list[parts.Game]):
         return task.images.sum(1)
 
     try:
-        first, second = scoreboard.score("plain input", games=games)
+        first, second = scoreboard.score("plain input", games=games[:1])
     finally:
         del METHODS["plain input"]
     assert set(first["measure"]) == {*tables.MEASURES, "own_gain"}

@@ -274,6 +274,7 @@ def test_clean_leaves_the_users_own_folders_alone(monkeypatch, tmp_path: Path):
     assert [folder.exists() for folder in (*gone, *kept)] == [False] * 4 + [True] * 3
 
 
+@pytest.mark.slow
 def test_papermill_stays_quiet_when_a_theme_has_turned_on_logging():
     quiet = "import logging, a11y_pygments; from tools import lessons; import papermill.execute"
     shown = f"{quiet}; papermill.execute.logger.info('a step')"

@@ -51,6 +51,7 @@ def test_installed_any_order_works(installed):
     assert printed.split() == ["course_utils._torchvision", "fine"]
 
 
+@pytest.mark.slow
 def test_sources_that_are_not_installed_work_after_the_package():
     code = f"import course_utils, torchvision; {USE}"
     assert run(code, TORCH_DEVICE_BACKEND_AUTOLOAD="0") == "fine"
