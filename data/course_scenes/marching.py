@@ -143,6 +143,10 @@ class Solid:
             return self.obstacle(point, p)
         return self.distance(point, p, False)
 
+    def there(self, p: Parameters) -> Array | bool:
+        """Whether it is in the ray's scene, (R,): scenes of a batch may lack some of its solids."""
+        return getattr(p, f"has {self.name}", 1.0) > 0
+
     def bound_for(self, p: Parameters) -> Bound:
         """Return the bound, the scene's own if the solid has none."""
         return self.bound(p) if self.bound is not None else Bound(p.center, p.bound)
@@ -163,7 +167,7 @@ def run_cones(solid: Solid, tiles: Rays, slope: Array) -> Array:
     margin = slope * (length(tiles.p.eye - tiles.p.center) + tiles.p.bound)
     enter, leave = solid.bound_for(tiles.p).crossing(tiles.origin, tiles.direction, margin)
     result = np.full_like(enter, FAR)
-    index = where(enter < leave)
+    index = where((enter < leave) & solid.there(tiles.p))
     if not len(index):
         return result
     rays, distance, leave = tiles.select(index), enter[index], leave[index]
@@ -254,7 +258,8 @@ def light_reaching(solids: Sequence[Solid], point: Array, p: Parameters) -> Arra
         if not solid.casts_shadow:
             continue
         ahead = solid.bound_for(p).ahead(point, p.light, PENUMBRA)
-        index = where(ahead & (visible > 0))  # darker than dark is not possible
+        # darker than dark is not possible
+        index = where(ahead & (visible > 0) & solid.there(p))
         if len(index):
             past = _light_past(solid, point[:, index], p.for_rays(index))
             visible[index] = np.minimum(visible[index], past)
@@ -296,7 +301,9 @@ OCCLUSION_REACH = 2 * _PROBES[-1][0]
 def openness(solids: Sequence[Solid], point: Array, normal: Array, p: Parameters) -> Array:
     """Share of the sky (0.15 to 1) that surface points (3, R) see: ambient occlusion."""
     blocked = np.zeros_like(point[0])
-    near = [where(solid.bound_for(p).near(point, OCCLUSION_REACH)) for solid in solids]
+    near = [
+        where(solid.bound_for(p).near(point, OCCLUSION_REACH) & solid.there(p)) for solid in solids
+    ]
     local = [p.for_rays(index) for index in near]
     for height, weight in _PROBES:
         probe = point + normal * height

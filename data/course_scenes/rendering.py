@@ -22,8 +22,8 @@ from .parameters import Array, Parameters, Values, padded, stack, where
 from .surfaces import BACKDROP_NUMBERS, FLOOR_NUMBERS
 from .tracing import Seen, View, shoot
 
-#: Strings that only say in words what others say in numbers: no formula sees them.
-_DESCRIPTIONS = ("place",)
+#: Strings that only say in words what numbers say as well: no formula sees them.
+_DESCRIPTIONS = ("place", "without")
 #: How many rays to compute together; more need more memory, fewer more Python.
 _RAYS_AT_ONCE = 40_000
 #: Neighbouring pixels that differ by more (in roughly perceptual units) are supersampled.
@@ -91,6 +91,8 @@ def prepare(subject: Subject, values: Values) -> dict[str, Any]:
         floor_sin=math.sin(values["floor_turn"]),
     )
     ready.update(subject.derive(values))
+    left = {solid.name for solid in solids_of(subject, values)}
+    ready.update({f"has {name}": name in left for name in solid_names(subject, values)})
     return {name: value for name, value in ready.items() if name not in _DESCRIPTIONS}
 
 
@@ -160,8 +162,14 @@ def render_batch(
     subject: Subject, scenes: Sequence[Values], size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render a few scenes of one structure together."""
-    p = stack([prepare(subject, values) for values in scenes])
-    view = View(solids_of(subject, scenes[0]), p, len(scenes), size, subject.backdrop_in_frame)
+    ready = [prepare(subject, values) for values in scenes]
+    solids = [
+        solid
+        for solid in subject.solids(scenes[0])
+        if any(values[f"has {solid.name}"] for values in ready)
+    ]
+    p = stack(ready)
+    view = View(solids, p, len(scenes), size, subject.backdrop_in_frame)
     seen = _one_ray_per_pixel(view)
     shape = (len(scenes), size, size)
     color = clip(seen.color[:, : math.prod(shape)], 0.0, 4.0).reshape(3, *shape)

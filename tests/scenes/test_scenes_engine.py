@@ -325,6 +325,21 @@ def test_the_same_scene_gives_the_same_bytes(ball_family):
     np.testing.assert_array_equal(backwards.images[::-1], together.images)
 
 
+@pytest.mark.parametrize(
+    ("family", "part", "label"), [("cifar10", "trunk", 5), ("smoking", "cigarette", 1)]
+)
+@pytest.mark.parametrize("masks", ["parts", "solids"])
+def test_scenes_that_lack_parts_are_rendered_with_whole_ones(family, part, label, masks):
+    (whole,) = scenes.draw(family, 1, seed=4, labels=[label])
+    some = [whole.changed(without=gone, masks=masks) for gone in ("", part, "*")]
+    together = scenes.render_scenes(some, 40, workers=1)
+    for index, scene in enumerate(some):
+        alone = scenes.render_scenes([scene], 40)
+        np.testing.assert_array_equal(alone.images[0], together.images[index])
+        np.testing.assert_array_equal(alone.masks[0], together.masks[index])
+    assert len({image.tobytes() for image in together.images}) == 3
+
+
 def test_without_everything_only_the_background_is_left(ball_family):
     (scene,) = scenes.draw("ball", 1)
     empty = scenes.render_scenes([scene.changed(without="*")], 32)

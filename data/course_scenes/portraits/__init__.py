@@ -105,7 +105,7 @@ class Portrait(Model):
     def composite(self, picture: Picture) -> None:
         """Smoke or steam, where there is something that it comes from, or ``smoke="alone"``."""
         alone = getattr(picture.p, "smoke", "") == "alone"
-        if alone or not {"*", picture.p.object} & set(picture.p.without.replace(",", " ").split()):
+        if alone or getattr(picture.p, f"has {picture.p.object}", 0.0) > 0:
             paint_smoke(picture)
 
 
