@@ -110,6 +110,9 @@ def test_amplitude_falls_with_frequency(lesson):
     amplitude = lesson["falloff"](64)
     assert amplitude.shape == (64, 33)
     assert (amplitude[0, 2] / amplitude[0, 8]).item() == pytest.approx(4**1.3, rel=1e-5)
+    amplitude = lesson["falloff"](144)  # large pictures get more detail
+    power = 1.3 * 6 / 7
+    assert (amplitude[0, 2] / amplitude[0, 8]).item() == pytest.approx(4**power, rel=1e-5)
 
 
 def test_random_pictures_have_the_colours_of_the_photographs(lesson):
