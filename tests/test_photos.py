@@ -500,7 +500,7 @@ class TestAddress:
             load_photo(refused_url("/picture.png"))
         with pytest.raises(PhotoError, match="no answer within 3 s"):
             load_photo(server.serve("/picture.png", silent()))
-        assert time.monotonic() - start < 2.5
+        assert time.monotonic() - start < 10
 
     def test_large_download_is_cut_off(self, server):
         with pytest.raises(PhotoError, match="50 MB"):
