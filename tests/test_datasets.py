@@ -606,6 +606,7 @@ def test_scene_comes_back_as_an_object(rendered, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "course_scenes", types.SimpleNamespace(Scene=Scene))
     line = rendered.train._listing.scenes[rendered.train.paths[2]]
+    assert line["file"] == rendered.train.paths[2]
     assert rendered.train.scene(2) == ("scene", line["scene"]["number"])
 
 
@@ -622,6 +623,8 @@ def test_interventions_are_aligned_with_their_originals(rendered):
     assert torch.equal(pairs.before.labels, pairs.after.labels)
     assert pairs.after.to_tensors().images.shape == (3, 3, 16, 16)
     assert pairs.after.masks.max() == 0
+    line = pairs.after._listing.scenes[pairs.after.paths[0]]
+    assert line["original"] == pairs.before.paths[0]
     with pytest.raises(LookupError, match=r"no intervention 'melt' is stored .* only: remove"):
         rendered.test.intervention("melt")
     few = rendered.test.subset(pairs.indices[:1])

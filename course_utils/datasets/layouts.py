@@ -20,7 +20,6 @@ import pickle
 import re
 import tomllib
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -268,7 +267,9 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
     listing = Listing(files, table[: -len("train.csv")], tuple(entry.classes))
     inside = [name[len(listing.root) :] for name in files if name.startswith(listing.root)]
     paths = {file.lower(): file for file in inside if not file.startswith(BESIDE)}
-    names = Counter(path.rpartition("/")[2] for path in paths)
+    by_name: dict[str, list[str]] = {}
+    for path, file in paths.items():
+        by_name.setdefault(path.rpartition("/")[2], []).append(file)
     folders = {path.rpartition("/")[0].rpartition("/")[2] for path in paths} - {""}
     labels = {str(label): label for label in range(len(entry.classes))}
     labels |= {title: label for label, title in enumerate(entry.classes)}
@@ -277,8 +278,9 @@ def _parse_table(entry: Entry, files: Files) -> Listing | None:
         steps, label = tidy(path).lower().split("/"), labels.get(re.sub(r"\.0*$", "", text.lower()))
         ends = ("/".join(steps[start:]) for start in range(len(steps)))
         file = next((paths[end] for end in ends if end in paths), None)
-        if file is None and names[steps[-1]] == 1 and not folders & {*steps[-2:-1]}:
-            file = next(paths[path] for path in paths if path.rpartition("/")[2] == steps[-1])
+        named = by_name.get(steps[-1], [])
+        if file is None and len(named) == 1 and not folders & {*steps[-2:-1]}:
+            (file,) = named
         what = f"has the label {text!r}, which should be one of {', '.join(labels)}"
         what = f"has a row already, line {rows[file]}" if file in rows else what
         what = what if file else "is not in the data set"

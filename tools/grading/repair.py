@@ -141,7 +141,8 @@ def _plain(source: str) -> str:
 def _alike(first: str, second: str, least: float) -> bool:
     """Whether two sources have more than this share in common; most are told apart quickly."""
     both = difflib.SequenceMatcher(None, _plain(first), _plain(second), autojunk=False)
-    return min(both.real_quick_ratio(), both.quick_ratio()) > least and both.ratio() > least
+    # upper bounds first, which cost less
+    return all(share() > least for share in (both.real_quick_ratio, both.quick_ratio, both.ratio))
 
 
 def _segments(
