@@ -66,6 +66,20 @@ def test_texts_and_single_numbers(capsys):
     assert not check("word", "dog", "cat")
 
 
+def test_gradients_that_rounding_switches_do_not_make_an_answer_wrong():
+    expected = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    switched, shifted, holed = expected.clone(), expected.roll(1, dims=3), expected.clone()
+    switched[5, 0, :2] += 0.005  # one of 20 gradients on the other side of a kink
+    assert check("20 steps", switched, expected)
+    assert not check("20 steps", shifted, expected)
+    assert not check("20 steps", expected * 1.002, expected)
+    assert not check("20 steps", switched, torch.where(expected > 0, expected, float("nan")))
+    assert not check("20 steps", switched, torch.where(expected > 0, expected, float("inf")))
+    holed[0, 0, 0, 0] += 1  # one pixel of all
+    assert not check("20 steps", holed, expected)
+    assert not check("few numbers", switched[5, 0].flatten()[:99], expected[5, 0].flatten()[:99])
+
+
 def test_the_answer_is_left_as_it_was():
     answer = torch.ones(2, requires_grad=True)
     check("ones", answer, torch.zeros(2))

@@ -283,10 +283,11 @@ def test_papermill_stays_quiet_when_a_theme_has_turned_on_logging():
 
 
 def test_verdicts_that_move_are_counted(monkeypatch, tmp_path: Path, capsys):
-    def executed(jobs):
+    def executed(jobs, threads):
         for job in jobs:
             _, target, parameters, environment = job
-            threads, seed = environment["OMP_NUM_THREADS"], parameters["seed"]
+            assert environment["OMP_NUM_THREADS"] == str(threads), "cores for each"
+            seed = parameters["seed"]
             moving = "yes" if seed != 2 else "no"
             text = f"Verdict: {moving}\nnot one\nVerdict: the mean is 0.{seed}{threads}\n"
             output = new_output("stream", name="stdout", text=text)

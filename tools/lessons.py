@@ -96,14 +96,14 @@ def describe_failure(error: Exception, executed: Path) -> dict[str, Any]:
     return failure
 
 
-def execute_all(jobs: Sequence[Job]) -> Iterator[tuple[Job, Record]]:
-    """Execute lessons, as many at once as there are cores; yield each job as it is done.
+def execute_all(jobs: Sequence[Job], threads: int = 1) -> Iterator[tuple[Job, Record]]:
+    """Execute lessons, as many at once as the cores have room for; yield each as it is done.
 
     On a terminal a bar over lessons moves; in a log there is one line for each that is done.
     """
     bar = tqdm(total=len(jobs), desc="lessons", disable=not sys.stderr.isatty(), dynamic_ncols=True)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ProcessPoolExecutor(cores) as pool, bar:
+    with ProcessPoolExecutor(max(1, (cores or 1) // threads)) as pool, bar:
         waiting = {pool.submit(execute, job): job for job in jobs}
         while waiting:
             done, _ = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
@@ -234,17 +234,19 @@ def verdicts(sources: Sequence[Path]) -> int:
         1 if a lesson failed or a verdict's sentence changed (numbers in it may), else 0.
     """
     environment = tasks.notebook_environment(os.environ.get("COURSE_PROFILE") or "standard")
-    variants = [(0, 1), (1, 1), (2, 1), (0, 2)]
-    jobs = []
-    for source, (seed, threads) in product(sources, variants):
-        target = tasks.BUILD / "verdicts" / f"{source.stem}-{seed}-{threads}.ipynb"
-        variables = environment | {"OMP_NUM_THREADS": str(threads)}
-        jobs.append((source, target, {"seed": seed}, variables))
-    failed = sum(record["status"] != "ok" for _, record in execute_all(jobs))
-    moved = 0
+    variants, failed, moved = [(0, 1), (1, 1), (2, 1), (0, 2)], 0, 0
+
+    def place(source: Path, seed: int, threads: int) -> Path:
+        return tasks.BUILD / "verdicts" / f"{source.stem}-{seed}-{threads}.ipynb"
+
+    for count in (1, 2):
+        some = [(s, seed) for s, (seed, threads) in product(sources, variants) if threads == count]
+        variables = environment | {"OMP_NUM_THREADS": str(count)}
+        jobs = [(s, place(s, seed, count), {"seed": seed}, variables) for s, seed in some]
+        failed += sum(record["status"] != "ok" for _, record in execute_all(jobs, count))
     for source in sources:
         print(f"\n{source.stem}")
-        columns = [verdict_lines(target) for own, target, *_ in jobs if own == source]
+        columns = [verdict_lines(place(source, *variant)) for variant in variants]
         for said in zip_longest(*columns, fillvalue="(none)"):
             same = len({re.sub(r"[\d.,%+−-]+", "#", text) for text in said}) == 1
             moved += not same

@@ -57,7 +57,7 @@ def edge_maps(images: Tensor) -> Tensor:
     rows = torch.tensor([[1.0, 2, 1], [0, 0, 0], [-1, -2, -1]]).to(grey) / 8
     kernels = torch.stack([rows, rows.T])[:, None]
     padded = pad(grey, (1, 1, 1, 1), mode="replicate")
-    return conv2d(padded, kernels).norm(dim=1, keepdim=True)
+    return torch.hypot(*conv2d(padded, kernels).split(1, dim=1))
 
 
 def center_maps(images: Tensor) -> Tensor:
