@@ -289,7 +289,7 @@ def test_verdicts_that_move_are_counted(monkeypatch, tmp_path: Path, capsys):
             assert environment["OMP_NUM_THREADS"] == str(threads), "cores for each"
             seed = parameters["seed"]
             moving = "yes" if seed != 2 else "no"
-            text = f"Verdict: {moving}\nnot one\nVerdict: the mean is 0.{seed}{threads}\n"
+            text = f"Verdict: {moving}\nnot one\nVerdict: the mean is 0.{seed}{threads}, p = {10.0 ** -(3 + seed)}\n"
             output = new_output("stream", name="stdout", text=text)
             normalize.write(new_notebook(cells=[new_code_cell("", outputs=[output])]), target)
             yield job, {"status": "ok"}
@@ -299,7 +299,8 @@ def test_verdicts_that_move_are_counted(monkeypatch, tmp_path: Path, capsys):
     assert lessons.verdicts([tmp_path / "01_a.ipynb"]) == 1
     said = capsys.readouterr().out
     assert "MOVED  yes" in said
-    assert "same   the mean is 0.01" in said
+    assert "same   the mean is 0.01, p = 0.001" in said
+    assert "the mean is 0.21, p = 1e-05" in said
     assert "1 verdicts moved, 0 executions failed" in said
 
 

@@ -248,7 +248,7 @@ def verdicts(sources: Sequence[Path]) -> int:
         print(f"\n{source.stem}")
         columns = [verdict_lines(place(source, *variant)) for variant in variants]
         for said in zip_longest(*columns, fillvalue="(none)"):
-            same = len({re.sub(r"[\d.,%+−-]+", "#", text) for text in said}) == 1
+            same = len({re.sub(r"[\d.,%+−-]+(e-\d+)?", "#", text) for text in said}) == 1
             moved += not same
             print(f"  {'same ' if same else 'MOVED'}  {said[0]}")
             for (seed, threads), text in zip(variants[1:], said[1:], strict=True):
