@@ -151,6 +151,20 @@ def test_captum_loses_poolings_rule_after_a_relu(lesson, model, x, start):
     assert missing.max() > 0.01, "Captum is complete here now: section 6 has to be written anew"
 
 
+def test_captums_maps_are_ours_without_poolings_rule_and_complete_from_a_constant(
+    lesson, model, x, start
+):
+    """From grey all inputs of a pooling window tie: both maps obey the rules, and they differ."""
+    lost = [layer.forward if isinstance(layer, nn.MaxPool2d) else layer for layer in model]
+    grey = torch.zeros_like(x)
+    for baseline in (grey, start):
+        found = lesson.deeplift(lost, x, baseline, TARGETS)
+        torch.testing.assert_close(captum_deeplift(model, x, baseline), found)
+    found = captum_deeplift(model, x, grey)
+    assert lesson.missing(found, change(model, x, grey)).max() < 1e-9
+    assert lesson.differ(lesson.deeplift(model, x, grey, TARGETS), found) > 0.01
+
+
 def test_captums_deeplift_on_functions_is_gradient_times_input(lesson, model, x):
     written, zero = lesson.AsInTheTutorial().double().eval(), torch.zeros_like(x)
     written.load_state_dict(model.state_dict())
