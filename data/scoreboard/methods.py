@@ -1,6 +1,6 @@
 """The methods of the scoreboard: each from a task to one signed map per picture.
 
-A method of your own joins both tables in five lines::
+A method of your own joins both tables like this::
 
     from scoreboard import method
 

@@ -60,19 +60,27 @@ def methods_figure(table: pd.DataFrame) -> plots.canvas.CourseFigure:
     for place, (kind, color) in enumerate(KINDS.items()):
         words = {"path": "paths", "rules": "other rules", "grid": "CAMs"}.get(kind, kind)
         ax.text(0.99, 0.23 - 0.045 * place, words, transform=ax.transAxes, color=color, ha="right")
-    _label(ax, rows["passes"], rows["value"], rows["method"], colors)
+    _label(ax, rows, colors)
     return fig
 
 
-def _label(ax: Axes, x: Any, y: Any, names: Any, colors: Any) -> None:
-    """Write names beside points, each where it covers least."""
+def _label(ax: Axes, rows: pd.DataFrame, colors: Any) -> None:
+    """Write names beside points, each where it covers least of points, intervals and names."""
     renderer = FigureCanvasAgg(ax.figure).get_renderer()
     ax.figure.draw_without_rendering()
-    spots = ax.transData.transform(np.transpose([x, y]))
+    spots, lows, highs = (
+        ax.transData.transform(rows[["passes", name]]) for name in ("value", "low", "high")
+    )
     taken = [Bbox.from_extents(a - 6, b - 6, a + 6, b + 6) for a, b in spots]
+    taken += [
+        Bbox.from_extents(a - 3, low, a + 3, high)
+        for (a, low), (_, high) in zip(lows, highs, strict=True)
+    ]
     ways = [(8, 7, "left"), (8, 0, "left"), (8, -8, "left"), (-8, 0, "right"), (-8, 8, "right")]
     ways += [(-8, -8, "right"), (0, 13, "center"), (0, -13, "center"), (8, 17, "left")]
-    for spot, name, color in zip(zip(x, y, strict=True), names, colors, strict=True):
+    ways += [(-8, 17, "right"), (-8, -17, "right")]
+    points = rows[["passes", "value"]].itertuples(index=False, name=None)
+    for spot, name, color in zip(points, rows["method"], colors, strict=True):
         tries = []
         for number, (across, up, side) in enumerate(ways):
             note = ax.annotate(
