@@ -203,6 +203,18 @@ def test_a_broken_upload_gets_a_sentence_and_nothing_is_lost(bench):
 
 
 @pytest.mark.slow
+def test_a_map_says_what_it_sums_to_and_what_it_should(monkeypatch):
+    name, photo, way = "SqueezeNet 1.1", "leafhopper", "Integrated Gradients"
+    bench, drawn = explainer._Explainer(photo, cu.load_network("squeezenet1_1"), way, 5), {}
+    monkeypatch.setattr(explainer.plots, "show_attributions", lambda *_, **more: drawn.update(more))
+    bench.draw(name, photo, way, guess=0, name="", baseline="black", steps=5)
+    (x, ranks, _), net = bench.look(name, photo), bench.load(name)
+    scores = net.model(torch.cat([x, explainer._BASELINES["black"](net, x)]))[:, ranks[0].index]
+    due = (scores[0] - scores[1]).item()
+    assert drawn["notes"][way].endswith(f"should be {due:+.2f}")
+
+
+@pytest.mark.slow
 def test_maps_are_the_libraries(screen):
     name, photo = "SqueezeNet 1.1", "leafhopper"
     bench = explainer._Explainer(photo, cu.load_network("squeezenet1_1"), "Occlusion", 2)

@@ -138,7 +138,9 @@ class _Explainer:
         chosen = {knob: chosen[knob] for knob in used.split()}
         values, delta = self.attribute(network, photo, method, target, **chosen)
         coarse = values.shape != x.shape[2:]
-        note = "" if delta is None else f"sums to {values.sum():+.2f}, {delta.item():+.2f} off"
+        note, total = "", values.sum().item()
+        if delta is not None:
+            note = f"sums to {total:+.2f}, should be {total - delta.item():+.2f}"
         return plots.show_attributions(
             net.denormalize(x)[0], {method: values}, notes={method: note}, overlay=coarse,
             clip_percentile=100 if coarse else 99.5, image_title=f"Prediction: {words[0]}",

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from _lessons import definitions
+from _lessons import NOTEBOOKS, definitions
 from captum.attr import Saliency
 from torch import nn
+
+from tools import normalize
 
 X = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
@@ -56,3 +58,14 @@ def test_several_pictures_are_not_taken_for_one():
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
     with pytest.raises(AssertionError, match="one picture"):
         names.smooth(Saliency(model), torch.rand(2, 3, 2, 2), 1, nt_samples=2)
+
+
+def test_a_fourth_control_is_not_taken_for_a_method(capsys):
+    """Exercise 3 asks for it, and then for section 2 again."""
+    (path,) = NOTEBOOKS.glob("00_*.ipynb")
+    (source,) = (c.source for c in normalize.read(path).cells if "likeness = " in c.source)
+    controls = dict.fromkeys(["Edge detector", "Centre", "Random", "Vertical edges"])
+    explain = dict.fromkeys(["Saliency", "DeepLift", "LIME"]) | controls
+    maps = {name: torch.rand(1, 3, 224, 224) for name in explain}
+    exec(source, definitions("00", controls=controls, explain=explain, maps=maps))
+    assert "of 3 methods" in capsys.readouterr().out
