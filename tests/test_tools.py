@@ -289,7 +289,8 @@ def test_verdicts_that_move_are_counted(monkeypatch, tmp_path: Path, capsys):
             assert environment["OMP_NUM_THREADS"] == str(threads), "cores for each"
             seed = parameters["seed"]
             moving = "yes" if seed != 2 else "no"
-            text = f"Verdict: {moving}\nnot one\nVerdict: the mean is 0.{seed}{threads}, p = {10.0 ** -(3 + seed)}\n"
+            mean = f"the mean is 0.{seed}{threads}, p = {10.0 ** -(3 + seed)}"
+            text = f"Verdict: {moving}\nnot one\nVerdict: {mean}\n"
             output = new_output("stream", name="stdout", text=text)
             normalize.write(new_notebook(cells=[new_code_cell("", outputs=[output])]), target)
             yield job, {"status": "ok"}
