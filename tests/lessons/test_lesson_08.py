@@ -43,6 +43,14 @@ def test_gram_is_covariance_and_mean_and_forgets_places(lesson):
     torch.testing.assert_close(lesson.gram(shuffled)[0], expected)
 
 
+def test_only_the_three_colours_get_a_target_for_their_mean(lesson):
+    colours, features = torch.randn(2, 3, 4, 4), torch.randn(2, 5, 4, 4)
+    gram, mean = lesson.and_colour(colours)
+    torch.testing.assert_close(gram, lesson.gram(colours)[0])
+    torch.testing.assert_close(mean, colours.mean((2, 3)))
+    assert len(lesson.and_colour(features)) == 1
+
+
 def test_layers_are_what_the_convolution_found_before_the_relu(lesson):
     found = lesson.look(pictures(1))
     assert found[0].min() < 0
