@@ -23,14 +23,8 @@ from .attribution import (
     path_gradients,
     quadrature,
 )
-from .datasets import (
-    Augment,
-    DatasetError,
-    DatasetSplits,
-    ImageDataset,
-    batches,
-    load_dataset,
-)
+from .augmentation import Augment, batches
+from .datasets import DatasetError, DatasetSplits, ImageDataset, load_dataset
 from .exercises import check, student_seed
 from .networks import Network, Prediction, load_network
 from .optimization import Optimized, features_of, optimize

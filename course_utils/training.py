@@ -31,9 +31,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from . import assets, checks, runtime
+from .augmentation import Batches, to_float
+from .augmentation import batches as make_batches
 from .datasets import ImageDataset
-from .datasets import batches as make_batches
-from .datasets.batches import Batches, to_float
 from .networks import Network, Preprocess
 
 __all__ = [

@@ -25,8 +25,7 @@ import torch
 from safetensors.torch import save_file
 
 import course_utils as cu
-from course_utils.datasets import Augment
-from course_utils.datasets.batches import Batches
+from course_utils.augmentation import Augment, Batches
 from course_utils.datasets.images import ImageTensors
 from course_utils.training import (
     evaluate,

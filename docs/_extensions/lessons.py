@@ -40,8 +40,9 @@ CARD_SIZE, CARD_MARGIN = (800, 500), 28
 PACKAGE = Path(__file__).resolve().parents[2] / "course_utils"
 #: Its modules, the lowest first.
 MODULES = (
-    *("checks", "runtime", "archives", "assets", "photos", "networks", "datasets", "training"),
-    *("attribution", "optimization", "evaluation", "plots", "batch", "widgets", "exercises"),
+    *("checks", "runtime", "archives", "assets", "photos", "networks", "datasets", "augmentation"),
+    *("training", "attribution", "optimization", "evaluation", "plots", "batch", "widgets"),
+    "exercises",
 )
 
 Cell = dict[str, Any]

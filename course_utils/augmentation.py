@@ -1,4 +1,4 @@
-"""Augmentation and batches of pictures that are in memory, a batch at a time.
+"""Random changes that keep labels true, and batches of pictures that are in memory.
 
 A `DataLoader` that decodes and augments picture by picture is right for sets that do not fit into
 memory. Those of the course do, and on two cores the tensors are many times faster.
@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ..checks import check_pixels
-from .images import ImageDataset
+from .checks import check_pixels
+
+__all__ = ["Augment", "batches"]
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def batches(data: Any, *more: Any, **options: Any) -> Batches:
     >>> [len(labels) for _, labels in batches((images, labels), 4)]
     [4, 4, 2]
     """
-    if isinstance(data, ImageDataset):
+    if hasattr(data, "to_tensors"):
         data = data.to_tensors()
     if isinstance(data, Tensor | np.ndarray) and more:
         data, *more = (data, more[0]), *more[1:]
