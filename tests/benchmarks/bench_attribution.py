@@ -116,7 +116,7 @@ def main() -> int:
             results.append(check("of its memory", ours["MiB"] / default["MiB"], memory, False))
         for n in (300,) if options.quick else (300, 1000):
             name = f"ours, {n} steps"
-            row = compare(network, {name: ("ours", n, None)}, rounds=1)[name]
+            row = compare(network, {name: ("ours", n, None)}, rounds)[name]
             growth = row["MiB"] / ours["MiB"]
             results.append(check(f"memory, {name} / 50", growth, MEMORY_GROWTH, False))
     return 0 if all(results) else 1
