@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 
 from .checks import check_pixels
 
-__all__ = ["Augment", "batches"]
+__all__ = ["Augment", "Batches", "batches"]
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ toc_object_entries_show_parents = "hide"
 napoleon_numpy_docstring = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]  # also "x, y : float", two in a line
 add_module_names = False
 
 bibtex_bibfiles = ["references.bib"]

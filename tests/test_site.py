@@ -184,6 +184,13 @@ def test_every_public_module_has_a_page(site: Path):
             assert (site / "api" / f"{path.stem}.html").exists(), path.stem
 
 
+def test_fields_described_together_keep_all_their_names(site: Path):
+    """Sphinx's own fields for attributes take the first of two names for a type."""
+    text = " ".join(soup_of(site / "api" / "augmentation.html").get_text().split())
+    assert "brightness, contrast (float)" in text
+    assert "crop (int)" in text
+
+
 def test_the_package_is_read_without_its_libraries():
     """As for the site: in this process PyTorch is there, so that nothing is stood in for."""
     program = (
