@@ -18,7 +18,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
 
 Result = TypeVar("Result")
-#: Called before a method of `attribution` runs: an exercise that asks to write it sets this.
+#: Called before a method of `attribution` runs. An exercise that asks to write one sets this.
 refuse_methods: Callable[[], None] | None = None
 #: Layers whose answers are random while they train; the last two are torchvision's and timm's.
 _RANDOM = (_NormBase, _DropoutNd, nn.RReLU, nn.MultiheadAttention)

@@ -191,6 +191,13 @@ def test_fields_described_together_keep_all_their_names(site: Path):
     assert "crop (int)" in text
 
 
+def test_no_sentence_of_a_property_is_taken_for_a_type(site: Path):
+    """Of "What it is: why" Sphinx makes a type and a description."""
+    for path in (site / "api").glob("*.html"):
+        fields = {tag.get_text(strip=True) for tag in soup_of(path).select("dl.field-list > dt")}
+        assert "Type:" not in fields, path.stem
+
+
 def test_the_package_is_read_without_its_libraries():
     """As for the site: in this process PyTorch is there, so that nothing is stood in for."""
     program = (

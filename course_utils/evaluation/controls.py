@@ -120,14 +120,14 @@ class Comparison:
 
     @property
     def columns(self) -> tuple[list[str], list[float], list[float], list[float]]:
-        """Names, means and ends of intervals: ``plots.plot_intervals(*comparison.columns, …)``."""
+        """Names, means and ends of intervals, as ``plots.plot_intervals(*columns)`` takes them."""
         found = self.intervals.values()
         ends = ([getattr(one, end) for one in found] for end in ("value", "low", "high"))
         return list(self.intervals), *ends
 
     @property
     def best_control(self) -> str:
-        """The control that does best: the one to beat."""
+        """The control that does best, which is the one to beat."""
         pick = max if self.better == "higher" else min
         return pick(self.controls, key=lambda name: self.intervals[name].value)
 
