@@ -48,7 +48,6 @@ html_math_renderer = "mathml"
 # --- API pages from the docstrings ------------------------------------------------------------
 
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True  # as they are written
 autodoc_typehints = "none"  # the docstrings state types, with shapes and ranges
 default_role = "literal"  # single backticks in docstrings are code
 toc_object_entries_show_parents = "hide"
