@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -89,7 +90,8 @@ def test_what_is_no_picture_is_counted_and_named(tmp_path):
     twice = [("mine/", name) for name in _made.smoking()] + [
         ("a/copy/", n) for n in _made.smoking()
     ]
-    folder = _made.write(tmp_path / "t", {"".join(n): _made.smoking()[n[1]] for n in twice})
+    copies = {"".join(name): _made.smoking()[name[1]] for name in twice}
+    folder = _made.write(tmp_path / "t", copies | {"a/copy/README.md": b"no picture, no concern"})
     with pytest.warns(UserWarning, match="22 of the files .* lies outside of the data set"):
         assert count(load(folder, "smoking")) == 22
 
@@ -111,9 +113,11 @@ def windows(files: dict[str, bytes]) -> bytes:
 
 
 def macos(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Add what macOS adds to folders and archives."""
+    """Add what macOS, Windows and Jupyter add to folders and archives."""
     clutter = {f"__MACOSX/{n.rpartition('/')[0]}/._{n.rpartition('/')[2]}": b"\0" for n in files}
-    return files | clutter | {f"{ROOT}.DS_Store": b"\0", f"{ROOT}train_images/Thumbs.db": b"\0"}
+    clutter |= {f"{ROOT}.DS_Store": b"\0", f"{ROOT}train_images/Thumbs.db": b"\0"}
+    copy = f"{ROOT}train_images/.ipynb_checkpoints/cucumber_1-checkpoint.jpg"
+    return files | clutter | {copy: files[f"{ROOT}train_images/cucumber_1.jpg"]}
 
 
 @pytest.mark.parametrize("form", ["windows", "macos", "ZIP", "no suffix", "tar", "folder"])
@@ -223,6 +227,7 @@ TABLES = {
     "tab": ("img_path\tlabel", "{path}\t{label}"),
     "blanks": (" img_path , label ", " {path} ,  {label} "),
     "quotes": ('"img_path","label"', '"{path}","{label}"'),
+    "quotes after blanks": ('"img_path", "label"', '"{path}", "{label}"'),
     "index column": (",img_path,label", "7,{path},{label}"),
     "Excel's announcement": ("sep=;\nimg_path;label", "{path};{label}"),
     "other order": ("label,img_path,note", "{label},{path},"),
@@ -259,13 +264,30 @@ def test_bytes_that_are_not_utf_8_are_read(tmp_path):
     assert count(load(_made.write(tmp_path / "v", files))) == 24
 
 
-@pytest.mark.parametrize("label", ["-1", "3", "1.5", "", "carrot", "0 1", "nan", "²"])
+@pytest.mark.parametrize("label", ["-1", "3", "1.5", "", "carrot", "0 1", "NA", "nan", "²"])
 def test_reasons_come_row_by_row_where_nothing_can_be_read(label, tmp_path):
     folder = _made.write(tmp_path / "v", as_table("img_path,label", "{path}," + label))
-    with pytest.raises(
-        DatasetError, match=r"train\.csv, line 2: 'train_images/cucumber_1.jpg' has"
-    ):
+    wanted = f"train.csv, line 2: 'train_images/cucumber_1.jpg' has the label {label!r}, which"
+    with pytest.raises(DatasetError, match=re.escape(wanted)):
         load(folder)
+
+
+def test_empty_lines_count(tmp_path):
+    files = _made.vegetables(8)
+    files[f"{ROOT}train.csv"] = b"img_path,label\n\n\ngone.jpg,0\n"
+    with pytest.raises(DatasetError, match="line 4: 'gone.jpg' is not in the data set"):
+        load(_made.write(tmp_path / "v", files))
+
+
+def test_a_table_may_lie_beside_its_pictures(tmp_path, recwarn):
+    files = {n: data for n, data in _made.vegetables(8).items() if not n.endswith("README.md")}
+    table = files[f"{ROOT}train.csv"].replace(b"train_images/", b"")
+    beside = {n.replace("train_images/", ""): d for n, d in files.items()}
+    folder = _made.write(tmp_path / "v", beside | {f"{ROOT}train.csv": table})
+    assert load(folder).skipped == ()
+    assert not recwarn
+    with pytest.raises(DatasetError, match="files such as train.csv; it holds nothing"):
+        load(_made.write(tmp_path / "empty", {"inside/.hidden": b""}))
 
 
 def test_a_row_is_never_taken_for_another_picture(tmp_path):
