@@ -6,6 +6,7 @@ import pickle
 import shutil
 import sys
 import types
+import warnings
 from pathlib import Path
 
 import _made
@@ -109,6 +110,11 @@ def test_vegetables_from_a_server_end_to_end(server, monkeypatch, fresh_assets):
     asked = server.count()
     point_at(monkeypatch, refused_url(""))
     check_vegetables(partial("vegetables"))  # from the cache
+    whole = DATASETS["vegetables"]._replace(count=60)
+    monkeypatch.setitem(DATASETS, "vegetables", whole)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_vegetables(quiet("vegetables", "real"))
     assert server.count() == asked
 
 
