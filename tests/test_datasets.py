@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from _server import html, refused_url, silent, status
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from course_utils import assets, runtime
@@ -521,7 +522,6 @@ def test_table_with_other_columns_is_named(tmp_path):
 
 
 def test_grey_and_rotated_and_cmyk_pictures_become_upright_rgb(tmp_path):
-    from PIL import Image
 
     files = _made.vegetables(8)
     exif = Image.Exif()
@@ -601,6 +601,26 @@ def test_masks_belong_to_their_pictures(rendered):
     assert smaller.shape == (18, 8, 8)
     assert set(smaller.unique().tolist()) == {0, 1, 2}
     assert split.masks is split.masks
+
+
+def test_masks_keep_their_ids_and_their_place(rendered, monkeypatch):
+    split = rendered.test
+    parts = np.zeros((16, 16), np.uint8)
+    parts[:5, 3:] = 7  # neither symmetric nor an average of other ids
+    monkeypatch.setattr(split, "_mask", lambda index: Image.fromarray(parts))
+    assert torch.equal(split.masks[0], torch.as_tensor(parts))
+    for size in (5, 9, 33):
+        smaller = split.masks_at(size)[0]
+        assert set(smaller.unique().tolist()) == {0, 7}
+        assert smaller[0, -1] == 7
+        assert smaller[-1, 0] == smaller[-1, -1] == 0
+
+
+def test_a_damaged_mask_is_named(rendered):
+    split = rendered.test
+    split._listing.files[split._mask_file(3)] = b"no picture"
+    with pytest.raises(DatasetError, match=r"masks/.*\.png is damaged"):
+        split.masks_at(8)
 
 
 def test_scene_comes_back_as_an_object(rendered, monkeypatch):
