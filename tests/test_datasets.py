@@ -357,7 +357,11 @@ def test_auto_says_why_it_takes_the_embedded_copy(
     loaded = load_dataset("vegetables", "auto")
     assert loaded.source == "embedded"
     assert reason in loaded.reason
-    assert "vegetables (rendered by the course): " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "vegetables (rendered by the course): " in said
+    assert "not the real ones: " in said
+    quiet("vegetables", "auto")
+    assert not capsys.readouterr().out
     with pytest.raises(AssetUnavailable, match=reason):
         quiet("vegetables", "real")
 
@@ -471,6 +475,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     ):
         assert words in str(caught.value)
     assert "delete" not in str(caught.value)
+    assert " more;" not in str(caught.value)  # they are few enough to be listed
 
 
 def test_a_damaged_picture_is_named_when_it_is_read(tmp_path):
@@ -614,6 +619,18 @@ def test_masks_keep_their_ids_and_their_place(rendered, monkeypatch):
         assert set(smaller.unique().tolist()) == {0, 7}
         assert smaller[0, -1] == 7
         assert smaller[-1, 0] == smaller[-1, -1] == 0
+
+
+def test_of_no_pictures_no_masks_and_no_cues_are_known(rendered):
+    empty = rendered.test.subset([])
+    assert empty.masks is empty.cues is None
+
+
+def test_the_shortcut_edition_is_rendered_even_where_the_real_pictures_are(tmp_path, monkeypatch):
+    embed(tmp_path, "vegetables_shortcut", _made.embedded_vegetables())
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "class"))
+    _made.write(tmp_path / "class" / "GradCAM-Dataset", _made.vegetables(root=""))
+    assert quiet("vegetables", "auto", edition="shortcut").source == "embedded"
 
 
 def test_a_damaged_mask_is_named(rendered):
