@@ -625,6 +625,21 @@ def test_folding_is_safe_for_unusual_networks(module):
         assert folded(model, inputs) is None
 
 
+class _Viewing(Small):
+    def forward(self, batch):
+        features = self.act(self.norm(self.stem(batch)))
+        flat = features.view(len(batch), -1)  # stops if the activations are channels-last
+        return self.head(flat.view(*features.shape[:2], -1).mean(2))
+
+
+def test_networks_that_need_contiguous_activations_are_folded_too():
+    model, inputs = small(torch.float64, _Viewing), images(1, dtype=torch.float64)
+    assert folded(model, inputs) is not None
+    expected = IntegratedGradients(model).attribute(inputs, target=1, n_steps=4)
+    ours = cu.integrated_gradients(model, inputs, 1, n_steps=4)
+    assert distance(ours.attributions, expected) < 1e-6
+
+
 # --- memory, progress, devices ---------------------------------------------------------------
 
 MEMORY_PROBE = """

@@ -292,6 +292,12 @@ def test_a_table_may_lie_beside_its_pictures(tmp_path, recwarn):
         load(_made.write(tmp_path / "empty", {"inside/.hidden": b""}))
 
 
+def test_a_folder_of_several_data_sets_gives_the_one_that_is_asked_for(tmp_path):
+    batches = {"cifar-10-batches-py/data_batch_1": b"CIFAR-10's, whole or not"}
+    folder = _made.write(tmp_path / "all", _made.smoking() | batches)
+    assert count(load(folder, "smoking")) == 22
+
+
 def test_a_row_is_never_taken_for_another_picture(tmp_path):
     files = _made.vegetables(8)
     files[f"{ROOT}more/cucumber_1.jpg"] = files[f"{ROOT}train_images/cucumber_1.jpg"]

@@ -51,9 +51,11 @@ def fold_batch_norm(model: Any, images: Tensor, scores: Tensor) -> nn.Module | N
         twin = copy.deepcopy(model, shared)
         names = {module: name for name, module in twin.named_modules()}
         pairs = _convolutions_before_norms(twin, images[:1])
+        # weights laid out as the images are: else each pass may copy them
+        layout = torch.preserve_format if images.is_contiguous() else torch.channels_last
         for norm, convolution in pairs.items():
             fused = fuse_conv_bn_eval(convolution, norm).requires_grad_(False)
-            fused.to(memory_format=torch.channels_last)  # else each pass may copy the weights
+            fused.to(memory_format=layout)
             twin.set_submodule(names[convolution], fused)
             twin.set_submodule(names[norm], nn.Identity())
         difference = (twin(images.clone()) - scores).abs().max()

@@ -233,7 +233,7 @@ def find_listing(entry: Entry, path: Path) -> Listing:
 def _parse_paths(entry: Entry, files: Files) -> Listing | None:
     """Take label and split from folders and file names."""
     batches = [name for name in files if f"/{name}".endswith("/data_batch_1")]
-    if batches:
+    if batches and entry.asset == "cifar10":
         folder = batches[0].removesuffix("data_batch_1")
         files = Files(files.location, _cifar10_pictures(files, folder))
     matches = {name: re.fullmatch(entry.layout, name, re.I) for name in filter(is_picture, files)}
